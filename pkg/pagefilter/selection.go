@@ -1,0 +1,19 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package pagefilter
+
+import "github.com/ukdump/ukdump/pkg/mem"
+
+// Selection is which page frames of a core go into a dump.
+type Selection struct {
+	// PageSize is the crashed kernel's page size in bytes.
+	PageSize int
+	// RAM has the page frames that are memory: bitmap 1 of kdump-compressed.
+	RAM *mem.Bitmap
+	// Kept has the page frames that the dump describes: bitmap 2, a subset of
+	// RAM. Pages of zeros are still in it: the writer finds them.
+	Kept *mem.Bitmap
+	// Level is the dump level that the selection was made at; bit 0 (1) asks
+	// the writer to share one copy of all zero pages.
+	Level int
+}

@@ -1,0 +1,61 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+// Package vmcore opens the memory of a crashed machine, whatever format it is
+// kept in. It is the one door through which every tool reads a core: the
+// formats themselves live in elfcore and diskdump, and the packages above see
+// a Core.
+package vmcore
+
+import (
+	"encoding/binary"
+	"io"
+
+	"github.com/ukdump/ukdump/pkg/mem"
+	"github.com/ukdump/ukdump/pkg/vmcoreinfo"
+)
+
+// Source is what a format offers. elfcore.Core and diskdump.Dump implement it.
+type Source interface {
+	mem.PhysReader
+	io.Closer
+
+	// NewView returns a window onto the memory for one goroutine. Views of the
+	// same Source may be used at the same time. Close it when done.
+	NewView() View
+	// RAM returns the memory that the core speaks of, whether or not every
+	// page of it was kept: sorted, disjoint, not empty.
+	RAM() []mem.PhysRange
+	// Notes returns the contents of the PT_NOTE segment, verbatim; nil if none.
+	Notes() []byte
+	// Order returns the byte order of the crashed machine.
+	Order() binary.ByteOrder
+	// Machine returns the crashed machine's architecture by its utsname name,
+	// for example "x86_64", "aarch64", "s390x".
+	Machine() string
+}
+
+// View is one goroutine's window onto physical memory.
+type View interface {
+	// Slice returns memory from addr on without copying it where the format
+	// allows: between 1 and n bytes, as much as lies in one piece. The bytes
+	// are valid until the next call of Slice or Close and must not be changed.
+	// Touching them can fault if the core cannot be read there: do it inside
+	// CatchFault. The errors are those of mem.PhysReader.
+	Slice(addr mem.PhysAddr, n int) ([]byte, error)
+	Close() error
+}
+
+// Core is an open core of any format.
+type Core struct {
+	Source
+	// Path is what the core was opened from, for messages.
+	Path string
+	// Format is the file format in words, for example "ELF" or
+	// "kdump-compressed".
+	Format string
+	// Info is the crashed kernel's VMCOREINFO; nil if the core has none or if
+	// InfoErr says why it could not be used.
+	Info *vmcoreinfo.Info
+	// InfoErr is why Info is nil.
+	InfoErr error
+}
