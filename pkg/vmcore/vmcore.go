@@ -22,9 +22,18 @@ type Source interface {
 	// NewView returns a window onto the memory for one goroutine. Views of the
 	// same Source may be used at the same time. Close it when done.
 	NewView() View
-	// RAM returns the memory that the core speaks of, whether or not every
-	// page of it was kept: sorted, disjoint, not empty.
-	RAM() []mem.PhysRange
+	// End returns the address behind the last byte of memory that the core
+	// speaks of.
+	End() mem.PhysAddr
+	// FillRAM adds to set the page frames, of 1<<shift bytes, that are memory,
+	// whether or not they were kept. A page frame that is memory only in part
+	// is not added, as makedumpfile leaves it out.
+	FillRAM(set *mem.Bitmap, shift uint)
+	// FillPresent adds to set the page frames whose contents the core has: a
+	// subset of what FillRAM adds.
+	FillPresent(set *mem.Bitmap, shift uint)
+	// PageSize returns the page size in bytes if the format states it, else 0.
+	PageSize() uint64
 	// Notes returns the contents of the PT_NOTE segment, verbatim; nil if none.
 	Notes() []byte
 	// Order returns the byte order of the crashed machine.
