@@ -1,0 +1,14 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+//go:build !image
+
+package main
+
+import (
+	"github.com/ukdump/ukdump/cmds/kdumpctl"
+)
+
+// applets is everything that ukdump can do, in the order of its help.
+var applets = []applet{
+	{"kdumpctl", "build, arm and inspect the capture image", kdumpctl.Run},
+}
