@@ -43,16 +43,9 @@ type Source interface {
 	Machine() string
 }
 
-// View is one goroutine's window onto physical memory.
-type View interface {
-	// Slice returns memory from addr on without copying it where the format
-	// allows: between 1 and n bytes, as much as lies in one piece. The bytes
-	// are valid until the next call of Slice or Close and must not be changed.
-	// Touching them can fault if the core cannot be read there: do it inside
-	// CatchFault. The errors are those of mem.PhysReader.
-	Slice(addr mem.PhysAddr, n int) ([]byte, error)
-	Close() error
-}
+// View is mem.View. It is declared down there because the formats give it out
+// and vmcore imports them to open one.
+type View = mem.View
 
 // Core is an open core of any format.
 type Core struct {
