@@ -27,7 +27,7 @@ type Source interface {
 	End() mem.PhysAddr
 	// FillRAM adds to set the page frames, of 1<<shift bytes, that are memory,
 	// whether or not they were kept. A page frame that is memory only in part
-	// is not added, as makedumpfile leaves it out.
+	// is added; the rest of it reads as zeros.
 	FillRAM(set *mem.Bitmap, shift uint)
 	// FillPresent adds to set the page frames whose contents the core has: a
 	// subset of what FillRAM adds.

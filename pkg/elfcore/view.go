@@ -1,0 +1,119 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package elfcore
+
+import (
+	"fmt"
+	"io"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ukdump/ukdump/pkg/mem"
+)
+
+const (
+	// mapSize is how much of the file a view maps at a time. Mapping
+	// /proc/vmcore costs a page table entry for each page at once, so larger
+	// windows would waste work and memory on pages that are skipped.
+	mapSize = 4 << 20
+	// readSize is how much a view reads at a time where the file cannot be
+	// mapped.
+	readSize = 256 << 10
+)
+
+// zeros is what padding reads as.
+var zeros [64 << 10]byte
+
+// view implements mem.View.
+type view struct {
+	c      *Core
+	last   int    // piece of the last Slice: the next is most often the same
+	window []byte // contents of the file from off on
+	off    uint64
+	mapped bool
+	read   []byte // buffer for files that cannot be mapped; nil until needed
+}
+
+// NewView returns a new window onto the core. Close it when done.
+func (c *Core) NewView() mem.View { return &view{c: c} }
+
+// Slice implements mem.View.
+func (v *view) Slice(addr mem.PhysAddr, n int) ([]byte, error) {
+	pieces := v.c.pieces
+	if p := pieces[v.last]; addr < p.start || addr >= p.end {
+		i := find(pieces, addr)
+		if i < 0 {
+			return nil, fmt.Errorf("physical address %v: %w", addr, mem.ErrNotRAM)
+		}
+		v.last = i
+	}
+	p := pieces[v.last]
+	n = int(min(uint64(n), uint64(p.end-addr)))
+	switch p.kind {
+	case leftOut:
+		return nil, fmt.Errorf("physical address %v: %w", addr, mem.ErrExcluded)
+	case padding:
+		return zeros[:min(n, len(zeros))], nil
+	}
+	off := p.off + uint64(addr-p.start)
+	if off < v.off || off >= v.off+uint64(len(v.window)) {
+		if err := v.move(off, p.off+uint64(p.end-p.start)); err != nil {
+			return nil, fmt.Errorf("physical address %v: %w: %w", addr, mem.ErrUnreadable, err)
+		}
+	}
+	b := v.window[off-v.off:]
+	return b[:min(n, len(b))], nil
+}
+
+// move places the window at off in the file. It does not reach beyond end,
+// the end of the piece: what lies behind is seldom asked for next.
+func (v *view) move(off, end uint64) error {
+	v.drop()
+	if v.c.file != nil && v.read == nil {
+		if err := v.mmap(off, end); err == nil {
+			return nil
+		}
+	}
+	return v.pread(off, end)
+}
+
+func (v *view) mmap(off, end uint64) error {
+	pageMask := uint64(unix.Getpagesize() - 1)
+	start := off &^ pageMask
+	length := min(mapSize, end-start)
+	b, err := unix.Mmap(int(v.c.file.Fd()), int64(start), int(length), unix.PROT_READ, unix.MAP_PRIVATE)
+	if err != nil {
+		return err
+	}
+	v.window, v.off, v.mapped = b, start, true
+	return nil
+}
+
+func (v *view) pread(off, end uint64) error {
+	if v.read == nil {
+		v.read = make([]byte, readSize)
+	}
+	buf := v.read[:min(readSize, end-off)]
+	n, err := v.c.r.ReadAt(buf, int64(off))
+	if n == 0 {
+		if err == nil {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	v.window, v.off = buf[:n], off
+	return nil
+}
+
+func (v *view) drop() {
+	if v.mapped {
+		unix.Munmap(v.window)
+	}
+	v.window, v.off, v.mapped = nil, 0, false
+}
+
+// Close gives the window back. The view can be used again afterwards.
+func (v *view) Close() error {
+	v.drop()
+	return nil
+}
