@@ -1,0 +1,90 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+// Package memmap finds the crashed kernel's struct pages: the array, or the
+// many arrays, with one entry for each page frame. Where they lie depends on
+// the kernel's memory model. On sparsemem (with or without vmemmap, with one or
+// two levels of sections) every section of physical memory has its own array; on
+// flatmem there is one for all memory.
+package memmap
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ukdump/ukdump/pkg/addrxlat"
+	"github.com/ukdump/ukdump/pkg/kstruct"
+	"github.com/ukdump/ukdump/pkg/mem"
+	"github.com/ukdump/ukdump/pkg/vmcore"
+)
+
+// Section is a range of page frames whose struct pages are one array in
+// virtual memory.
+type Section struct {
+	PFNRange mem.PFNRange
+	// Pages is the address of the struct page of the first page frame.
+	Pages mem.VirtAddr
+}
+
+// Map is where the struct pages of a core are.
+type Map struct {
+	// Page is the layout of each of them.
+	Page kstruct.Page
+	// Sections are sorted by page frame and disjoint. Their bounds are multiples
+	// of 64 page frames, but for the end of the last one.
+	Sections []Section
+	// Damaged is how many sections could not be read. Nothing is known of
+	// their page frames.
+	Damaged int
+}
+
+// Find finds the struct pages of all page frames below end. It fails, with an
+// error that wraps kstruct.ErrUnknownLayout, if none are found; sections that
+// cannot be read are counted and left out.
+func Find(core *vmcore.Core, space *addrxlat.Space, end mem.PFN) (*Map, error) {
+	if core.Info == nil {
+		return nil, fmt.Errorf("%w: %w", kstruct.ErrUnknownLayout, core.InfoErr)
+	}
+	page, err := kstruct.ReadPage(core.Info)
+	if err != nil {
+		return nil, err
+	}
+	m := &Map{Page: page}
+	if _, ok := core.Info.Symbol("mem_section"); ok {
+		return m, m.findSparse(core, space, end)
+	}
+	if _, ok := core.Info.Symbol("mem_map"); ok {
+		return m, m.findFlat(core, space, end)
+	}
+	return nil, fmt.Errorf("%w: VMCOREINFO has neither SYMBOL(mem_section) nor SYMBOL(mem_map)", kstruct.ErrUnknownLayout)
+}
+
+// chunkPages is how many page frames of a flat memory map make a Section, so
+// that work can be shared out by Section as with sparsemem.
+const chunkPages = 1 << 15
+
+// findFlat handles CONFIG_FLATMEM: mem_map points to one array.
+func (m *Map) findFlat(core *vmcore.Core, space *addrxlat.Space, end mem.PFN) error {
+	symbol, _ := core.Info.Symbol("mem_map")
+	array, err := readPointer(space, symbol)
+	if err != nil {
+		return fmt.Errorf("mem_map: %w", err)
+	}
+	for at := mem.PFN(0); at < end; at += chunkPages {
+		m.Sections = append(m.Sections, Section{
+			PFNRange: mem.PFNRange{Start: at, End: min(at+chunkPages, end)},
+			Pages:    array + mem.VirtAddr(uint64(at)*uint64(m.Page.Size)),
+		})
+	}
+	return nil
+}
+
+func readPointer(space *addrxlat.Space, addr mem.VirtAddr) (mem.VirtAddr, error) {
+	var buf [8]byte
+	if err := space.ReadVirt(buf[:], addr); err != nil {
+		return 0, err
+	}
+	return mem.VirtAddr(space.Order().Uint64(buf[:])), nil
+}
+
+// errNoSections says that a candidate for the section array holds none.
+var errNoSections = errors.New("no section with a memory map found")
