@@ -1,0 +1,97 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+// Package config reads /etc/kdump.conf, in the grammar that users of Red Hat's
+// kdump-utils know: where the dump goes, what it contains and what happens
+// after it. The image builder checks the file and packs it into the image,
+// where the capture run reads the same text with the same code.
+//
+// The file has one "KEY VALUE" per line. Lines that start with "#" and empty
+// lines mean nothing; a value ends at its first "#", even inside quotes; double
+// quotes around a whole value are dropped. No key may occur twice. The keys:
+//
+//	ext2|ext3|ext4|xfs|btrfs|vfat DEVICE
+//	    The file system to save to: UUID=…, LABEL=… or a path such as
+//	    /dev/vda1. At most one. Without it the image builder takes the file
+//	    system that holds path in the running system.
+//	path DIRECTORY
+//	    Absolute path of the directory for dumps, on the target if one is
+//	    given. Default /var/crash.
+//	core_collector makedumpfile OPTION...
+//	    How to filter and compress. Default "makedumpfile -z -d 31".
+//	final_action reboot|halt|poweroff
+//	    What to do in the end. Default reboot.
+//	failure_action reboot|halt|poweroff|shell
+//	    What to do if no dump was saved. A shell ends after shell_timeout, and
+//	    final_action follows. Default reboot.
+//	deadline DURATION
+//	    After that time the run is given up, wherever it is, and the machine
+//	    does its final action. Default: 15 minutes and a minute for each 8 GiB
+//	    of memory.
+//	device_timeout DURATION
+//	    How long to wait for the target's device to appear. Default 60s.
+//	shell_timeout DURATION
+//	    How long a rescue shell stays open. Default 10m.
+//
+// A DURATION is a number of seconds, or as in "90s", "15m", "1h30m"; from one
+// second to a day.
+//
+// On the capture kernel's command line, "kdump.KEY=VALUE" replaces a single
+// value (see Override).
+package config
+
+import "time"
+
+// Path is where the configuration lies, on the host and in the image.
+const Path = "/etc/kdump.conf"
+
+// Config is what a kdump.conf says. Its fields are in the order of the keys
+// above.
+type Config struct {
+	// Target is where dumps go; its fields are empty if the file names none.
+	Target Target
+	// Dir is the value of path: absolute and clean.
+	Dir string
+	// CoreCollector is the command line of the core collector, split at spaces;
+	// never empty.
+	CoreCollector []string
+	FinalAction   Action // never Shell
+	FailureAction Action
+	// Deadline bounds the whole run; 0 means that the default applies, which
+	// depends on the size of memory.
+	Deadline      time.Duration
+	DeviceTimeout time.Duration
+	ShellTimeout  time.Duration
+}
+
+// Target is a file system on a block device.
+type Target struct {
+	Filesystem string // its type as mount(2) knows it
+	Device     string // "UUID=…", "LABEL=…" or an absolute path
+}
+
+// Action is what happens after the run, by its name in the file.
+type Action string
+
+// The actions.
+const (
+	Reboot   Action = "reboot"
+	Halt     Action = "halt"
+	PowerOff Action = "poweroff"
+	Shell    Action = "shell"
+)
+
+// Default returns the configuration that an empty file stands for.
+func Default() *Config {
+	return &Config{
+		Dir:           "/var/crash",
+		CoreCollector: []string{"makedumpfile", "-z", "-d", "31"},
+		FinalAction:   Reboot,
+		FailureAction: Reboot,
+		DeviceTimeout: time.Minute,
+		ShellTimeout:  10 * time.Minute,
+	}
+}
+
+// A CollectorCheck says what is wrong with a core_collector command line.
+// Package collector has the one that counts, and is above this package.
+type CollectorCheck func(args []string) error

@@ -1,0 +1,179 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package config
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// checkMakedumpfile stands for the check of package collector, which is above
+// this one.
+func checkMakedumpfile(args []string) error {
+	if args[0] != "makedumpfile" {
+		return errors.New("only makedumpfile is known")
+	}
+	return nil
+}
+
+func TestParse(t *testing.T) {
+	const text = `
+# where
+ext4   UUID=0a1b2c3d-0000-4000-8000-0123456789ab
+path "/srv/crash dumps/"   # trailing comment
+core_collector makedumpfile -l  --message-level 7 -d 17
+	final_action poweroff
+failure_action shell
+deadline 1800
+device_timeout 1m30s
+`
+	got, err := Parse("/etc/kdump.conf", text, checkMakedumpfile)
+	want := &Config{
+		Target:        Target{"ext4", "UUID=0a1b2c3d-0000-4000-8000-0123456789ab"},
+		Dir:           "/srv/crash dumps",
+		CoreCollector: []string{"makedumpfile", "-l", "--message-level", "7", "-d", "17"},
+		FinalAction:   PowerOff,
+		FailureAction: Shell,
+		Deadline:      30 * time.Minute,
+		DeviceTimeout: 90 * time.Second,
+		ShellTimeout:  10 * time.Minute,
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("Parse = %+v, %v, want %+v", got, err, want)
+	}
+}
+
+func TestParseEmptyIsDefault(t *testing.T) {
+	got, err := Parse(Path, "# nothing\n\n", checkMakedumpfile)
+	if err != nil || !reflect.DeepEqual(got, Default()) {
+		t.Errorf("Parse = %+v, %v, want %+v", got, err, Default())
+	}
+}
+
+func TestParseErrors(t *testing.T) {
+	for _, test := range []struct{ text, want string }{
+		{"\n\ncore_colector x", `kdump.conf:3: unknown key "core_colector" (did you mean core_collector?)`},
+		{"ext5 /dev/vda", `kdump.conf:1: unknown key "ext5" (did you mean ext4?)`},
+		{"frobnicate yes", `kdump.conf:1: unknown key "frobnicate"`},
+		{"nfs host:/dir", `kdump.conf:1: key "nfs" is not supported: dumps go to ext2, ext3, ext4, xfs, btrfs or vfat so far`},
+		{"default shell", `kdump.conf:1: key "default" is not supported: it is called failure_action now`},
+		{"path /a\npath /b", "kdump.conf:2: path is given a second time (the first is in line 1)"},
+		{"ext4 /dev/vda\n\nxfs /dev/vdb", "kdump.conf:3: a target is named a second time (the first is in line 1)"},
+		{"path", "kdump.conf:1: path has no value"},
+		{"path # /a", "kdump.conf:1: path has no value"},
+		{`path ""`, "kdump.conf:1: path has no value"},
+		{"path var/crash", `kdump.conf:1: path: "var/crash" is not an absolute path`},
+		{"path /var/../etc", `kdump.conf:1: path: "/var/../etc" has .. in it`},
+		{"path /var\x00/etc", `kdump.conf:1: path has control characters in its value "/var\x00/etc"`},
+		{`core_collector " "`, "kdump.conf:1: core_collector has no value"},
+		{"core_collector scp", "kdump.conf:1: core_collector: only makedumpfile is known"},
+		{"final_action shell", `kdump.conf:1: final_action: "shell" is none of reboot, halt, poweroff`},
+		{"failure_action dump_to_rootfs", `kdump.conf:1: failure_action: "dump_to_rootfs" is none of reboot, halt, poweroff, shell`},
+		{"deadline soon", `kdump.conf:1: deadline: "soon" is not a duration such as 90s, 15m or 1h30m`},
+		{"deadline 0", `kdump.conf:1: deadline: "0" is not between 1s and 24h`},
+		{"deadline -5s", `kdump.conf:1: deadline: "-5s" is not between 1s and 24h`},
+		{"shell_timeout 25h", `kdump.conf:1: shell_timeout: "25h" is not between 1s and 24h`},
+		{"xfs vda1", `kdump.conf:1: xfs: "vda1" is neither UUID=…, LABEL=… nor a path below /dev`},
+		{"xfs /dev/../vda1", `kdump.conf:1: xfs: "/dev/../vda1" is neither UUID=…, LABEL=… nor a path below /dev`},
+		{"xfs PARTUUID=1-2", `kdump.conf:1: xfs: "PARTUUID=1-2": a device cannot be found by PARTUUID; use UUID= or LABEL=, which blkid prints`},
+		{"xfs UUID=", "kdump.conf:1: xfs: UUID= names no device"},
+		{"xfs UUID=12g4", `kdump.conf:1: xfs: "UUID=12g4": 'g' does not occur in UUIDs`},
+		{strings.Repeat("#", maxSize+1), "kdump.conf: larger than 1 MiB; this is no kdump.conf"},
+	} {
+		c, err := Parse("/etc/kdump.conf", test.text, checkMakedumpfile)
+		if err == nil || err.Error() != test.want || c != nil {
+			t.Errorf("Parse(%.60q) = %v, %v, want %s", test.text, c, err, test.want)
+		}
+	}
+}
+
+func TestOverride(t *testing.T) {
+	c := Default()
+	c.Target = Target{"ext4", "/dev/vda1"}
+	wrong := c.Override(`quiet kdump.path=/a  "kdump.core_collector=makedumpfile -d 1" kdump.xfs="LABEL=my disk"`+
+		` kdump.path=/b kdump.final_action=shell kdump.pth=/c xkdump.path=/d kdump.`+"\n", checkMakedumpfile)
+	want := Default()
+	want.Target = Target{"xfs", "LABEL=my disk"}
+	want.Dir = "/b"
+	want.CoreCollector = []string{"makedumpfile", "-d", "1"}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("Override made %+v, want %+v", c, want)
+	}
+	wantErrs := []string{
+		`kernel command line: final_action: "shell" is none of reboot, halt, poweroff`,
+		`kernel command line: unknown key "pth" (did you mean path?)`,
+		`kernel command line: unknown key ""`,
+	}
+	var gotErrs []string
+	for _, err := range wrong {
+		gotErrs = append(gotErrs, err.Error())
+	}
+	if !slices.Equal(gotErrs, wantErrs) {
+		t.Errorf("Override = %q, want %q", gotErrs, wantErrs)
+	}
+}
+
+func TestSplitCmdline(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		want []string
+	}{
+		{"", nil},
+		{" \n", nil},
+		{"a  b\tc\n", []string{"a", "b", "c"}},
+		{`"a b" c="d e"f ""`, []string{"a b", "c=d ef", ""}},
+		{`a "b c`, []string{"a", "b c"}},
+	} {
+		if got := splitCmdline(test.text); !slices.Equal(got, test.want) {
+			t.Errorf("splitCmdline(%q) = %q, want %q", test.text, got, test.want)
+		}
+	}
+}
+
+func TestEditDistance(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0}, {"abc", "", 3}, {"", "abc", 3}, {"path", "path", 0}, {"pth", "path", 1},
+		{"kitten", "sitting", 3}, {"flaw", "lawn", 2},
+	} {
+		if got := editDistance(test.a, test.b); got != test.want {
+			t.Errorf("editDistance(%q, %q) = %d, want %d", test.a, test.b, got, test.want)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("ext4 UUID=0a1b-2c3d\npath /var/crash\n")
+	f.Add("path \"/a b \"\ncore_collector makedumpfile -l\n#x\n\nfailure_action shell\ndeadline 90s")
+	f.Add("vfat LABEL=\"x\"\nfinal_action halt\r\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := Parse(Path, text, checkMakedumpfile)
+		if (c == nil) == (err == nil) {
+			t.Fatalf("Parse(%q) = %v, %v", text, c, err)
+		}
+		if err != nil {
+			return
+		}
+		again, err := Parse(Path, c.Text(), checkMakedumpfile)
+		if err != nil || !reflect.DeepEqual(again, c) {
+			t.Errorf("Parse(%q) = %+v, but its text %q is read as %+v, %v", text, c, c.Text(), again, err)
+		}
+	})
+}
+
+func FuzzOverride(f *testing.F) {
+	f.Add(`kdump.path=/a "kdump.core_collector=makedumpfile -d 1"`)
+	f.Fuzz(func(t *testing.T, cmdline string) {
+		c := Default()
+		c.Override(cmdline, checkMakedumpfile)
+		if len(c.CoreCollector) == 0 || c.Dir == "" || c.FinalAction == Shell {
+			t.Errorf("Override(%q) made %+v", cmdline, c)
+		}
+	})
+}

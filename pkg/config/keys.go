@@ -1,0 +1,206 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package config
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// keys returns every key that is understood.
+func keys() []string {
+	return append(filesystems(), "path", "core_collector", "final_action", "failure_action",
+		"deadline", "device_timeout", "shell_timeout")
+}
+
+// filesystems returns the types of file system that a dump can go to.
+func filesystems() []string { return []string{"ext4", "ext3", "ext2", "xfs", "btrfs", "vfat"} }
+
+// isTarget reports whether key names a target. A file may have one of them.
+func isTarget(key string) bool { return slices.Contains(filesystems(), key) }
+
+// set changes c to what one line of the file says.
+func (c *Config) set(key, value string, check CollectorCheck) (err error) {
+	if err := known(key); err != nil {
+		return err
+	}
+	if strings.TrimSpace(value) == "" {
+		return fmt.Errorf("%s has no value", key)
+	}
+	if strings.ContainsFunc(value, unicode.IsControl) {
+		return fmt.Errorf("%s has control characters in its value %.60q", key, value)
+	}
+	switch key {
+	case "path":
+		c.Dir, err = parseDir(value)
+	case "core_collector":
+		c.CoreCollector, err = parseCollector(value, check)
+	case "final_action":
+		c.FinalAction, err = parseAction(value, Reboot, Halt, PowerOff)
+	case "failure_action":
+		c.FailureAction, err = parseAction(value, Reboot, Halt, PowerOff, Shell)
+	case "deadline":
+		c.Deadline, err = parseDuration(value)
+	case "device_timeout":
+		c.DeviceTimeout, err = parseDuration(value)
+	case "shell_timeout":
+		c.ShellTimeout, err = parseDuration(value)
+	default: // a target, or known would have refused it
+		if err = checkDevice(value); err == nil {
+			c.Target = Target{Filesystem: key, Device: value}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
+}
+
+func parseDir(value string) (string, error) {
+	if !path.IsAbs(value) {
+		return "", fmt.Errorf("%.60q is not an absolute path", value)
+	}
+	if slices.Contains(strings.Split(value, "/"), "..") {
+		return "", fmt.Errorf("%.60q has .. in it", value)
+	}
+	return path.Clean(value), nil
+}
+
+func parseCollector(value string, check CollectorCheck) ([]string, error) {
+	args := strings.Fields(value)
+	if err := check(args); err != nil {
+		return nil, err
+	}
+	return args, nil
+}
+
+func parseAction(value string, allowed ...Action) (Action, error) {
+	if slices.Contains(allowed, Action(value)) {
+		return Action(value), nil
+	}
+	names := make([]string, len(allowed))
+	for i, a := range allowed {
+		names[i] = string(a)
+	}
+	return "", fmt.Errorf("%.60q is none of %s", value, strings.Join(names, ", "))
+}
+
+func parseDuration(value string) (time.Duration, error) {
+	d, err := time.ParseDuration(value)
+	if seconds, notPlain := strconv.ParseUint(value, 10, 32); notPlain == nil {
+		d, err = time.Duration(seconds)*time.Second, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%.60q is not a duration such as 90s, 15m or 1h30m", value)
+	}
+	if d < time.Second || d > 24*time.Hour {
+		return 0, fmt.Errorf("%.60q is not between 1s and 24h", value)
+	}
+	return d, nil
+}
+
+// checkDevice accepts the ways to name a block device that work without udev.
+func checkDevice(value string) error {
+	kind, name, tagged := strings.Cut(value, "=")
+	switch {
+	case !tagged && strings.HasPrefix(value, "/dev/") && value == path.Clean(value):
+		return nil
+	case !tagged:
+		return fmt.Errorf("%.60q is neither UUID=…, LABEL=… nor a path below /dev", value)
+	case kind != "UUID" && kind != "LABEL":
+		return fmt.Errorf("%.60q: a device cannot be found by %s; use UUID= or LABEL=, which blkid prints", value, kind)
+	case name == "":
+		return fmt.Errorf("%s= names no device", kind)
+	}
+	if i := strings.IndexFunc(name, notInUUID); kind == "UUID" && i >= 0 {
+		return fmt.Errorf("%.60q: %q does not occur in UUIDs", value, name[i])
+	}
+	return nil
+}
+
+func notInUUID(r rune) bool { return !strings.ContainsRune("0123456789abcdefABCDEF-", r) }
+
+// known refuses keys that are not understood, and says why if there is a
+// reason.
+func known(key string) error {
+	if slices.Contains(keys(), key) {
+		return nil
+	}
+	if reason := unsupported(key); reason != "" {
+		return fmt.Errorf("key %q is not supported: %s", key, reason)
+	}
+	if near := nearest(key, keys()); near != "" {
+		return fmt.Errorf("unknown key %q (did you mean %s?)", key, near)
+	}
+	return fmt.Errorf("unknown key %.60q", key)
+}
+
+// unsupported returns why a key that kdump-utils knows cannot be used here, or
+// nothing.
+func unsupported(key string) string {
+	switch key {
+	case "raw", "nfs", "ssh", "minix", "virtiofs":
+		return "dumps go to ext2, ext3, ext4, xfs, btrfs or vfat so far"
+	case "sshkey":
+		return "dumps do not go over ssh so far"
+	case "kdump_pre", "kdump_post", "kdump_emergency", "extra_bins":
+		return "the capture run starts no other programs so far"
+	case "fence_kdump_args", "fence_kdump_nodes":
+		return "no fence messages are sent so far"
+	case "extra_modules":
+		return "the image gets the modules that its target needs"
+	case "dracut_args", "force_rebuild", "force_no_rebuild":
+		return "the image is not built by dracut; remove the line"
+	case "auto_reset_crashkernel":
+		return "nothing here changes crashkernel=; remove the line"
+	case "default":
+		return "it is called failure_action now"
+	case "net", "options", "link_delay", "disk_timeout", "debug_mem_level", "blacklist":
+		return "kdump-utils dropped it, too; remove the line"
+	}
+	return ""
+}
+
+// nearest returns the candidate that word is most likely a misspelling of, or
+// nothing if none is near.
+func nearest(word string, candidates []string) string {
+	best, bestDistance := "", 3 // at most two wrong letters
+	for _, c := range candidates {
+		// Short words are all near each other.
+		if d := editDistance(word, c); d < bestDistance && d < (len(c)+1)/2 {
+			best, bestDistance = c, d
+		}
+	}
+	return best
+}
+
+// editDistance returns how many letters must be inserted, deleted or replaced to
+// make b of a (Levenshtein's distance). Words are cut at 32 bytes.
+func editDistance(a, b string) int {
+	a, b = a[:min(len(a), 32)], b[:min(len(b), 32)]
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, diagonal+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+var errTooLarge = errors.New("larger than 1 MiB; this is no kdump.conf")
