@@ -1,0 +1,64 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+// Package target is where dumps go, seen from the side that writes them: an
+// interface and what all its kinds promise. Each kind is a package below this
+// one. A target moves bytes under names and knows nothing of dumps.
+package target
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+// Incomplete is what follows the name of a file until it is committed.
+const Incomplete = "-incomplete"
+
+// ErrNoSpace is wrapped by the errors of writing to a target that is full.
+var ErrNoSpace = errors.New("no space left")
+
+// Target takes files under names that the caller makes up. Its methods may be
+// called from several goroutines.
+type Target interface {
+	// Create starts a file. The name has no slash. Until Commit the target keeps
+	// it as name+Incomplete, or whatever else shows that it is not whole. What
+	// an earlier, uncommitted attempt left under that name is replaced; a
+	// committed file of that name is an error, which may come as late as Commit.
+	//
+	// If reserve is not 0, room for that many bytes is set aside at once where
+	// the target can, so that writing them later cannot fail for lack of space.
+	//
+	// When ctx ends, the file's methods fail as soon as the target allows. A
+	// disk that does not answer may not allow it ever: callers that must go on
+	// leave such a call behind.
+	Create(ctx context.Context, name string, reserve int64) (File, error)
+
+	// Free returns how many bytes can still be written. It is an error that
+	// wraps errors.ErrUnsupported if the target cannot know.
+	Free(ctx context.Context) (int64, error)
+
+	// String names the target in messages.
+	String() string
+}
+
+// File is a file that is being written. Its methods are for one goroutine at a
+// time. A file must be ended by either Commit or Abort.
+//
+// Targets that can change what was written before, such as file systems, give
+// out files that implement io.WriterAt as well. Those are made for large writes
+// at ascending offsets, with a few small ones elsewhere: headers, once they are
+// known. The end of the file is the highest offset that was written to; what
+// was not written below it is zeros. Write goes on from the end of the last
+// Write, whatever WriteAt did.
+type File interface {
+	// Write may return before the bytes are safe; only Commit says that.
+	io.Writer
+	// Commit makes all bytes durable and then the file visible under its name.
+	// When it returns nil, both survive a power failure. After an error the file
+	// is as if aborted.
+	Commit() error
+	// Abort gives the file up. What was written stays behind, marked as
+	// incomplete, where the target can do that: half a dump may be of use. Abort
+	// after Commit or Abort does nothing.
+	Abort() error
+}
