@@ -2,7 +2,11 @@
 
 package pagefilter
 
-import "github.com/ukdump/ukdump/pkg/mem"
+import (
+	"math/bits"
+
+	"github.com/ukdump/ukdump/pkg/mem"
+)
 
 // Selection is which page frames of a core go into a dump.
 type Selection struct {
@@ -16,4 +20,12 @@ type Selection struct {
 	// Level is the dump level that the selection was made at; bit 0 (1) asks
 	// the writer to share one copy of all zero pages.
 	Level int
+	// Excluded is how many pages of each class are in RAM but not in Kept.
+	Excluded Counts
 }
+
+// Counts has a number of pages for each class.
+type Counts struct{ Cache, CachePrivate, User, Free, HWPoison, Offline uint64 }
+
+// pageShift returns the base-2 logarithm of PageSize.
+func (s *Selection) pageShift() uint { return uint(bits.TrailingZeros(uint(s.PageSize))) }

@@ -1,0 +1,149 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package pagefilter
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ukdump/ukdump/pkg/addrxlat"
+	"github.com/ukdump/ukdump/pkg/mem"
+	"github.com/ukdump/ukdump/pkg/memmap"
+	"github.com/ukdump/ukdump/pkg/vmcore"
+)
+
+// Options is how to filter.
+type Options struct {
+	// Level is the dump level, 0 to LevelMax.
+	Level int
+	// Threads is how many goroutines go through the struct pages; at least 1.
+	Threads int
+	// Warn is called with a line for everything that makes the filter keep more
+	// pages than the level asks for. It may be nil.
+	Warn func(line string)
+	// Progress, if not nil, is called with the page frames looked at so far,
+	// from any of the goroutines.
+	Progress func(done mem.PFN)
+}
+
+// All returns the selection of every page that core has, at level 0 or 1: what
+// can be had without understanding the kernel. PageSize is taken from
+// VMCOREINFO, from the format, or is 4096.
+func All(core *vmcore.Core, level int) *Selection {
+	pageSize := uint64(4096)
+	if core.Info != nil {
+		pageSize = core.Info.PageSize()
+	} else if n := core.PageSize(); n != 0 {
+		pageSize = n
+	}
+	s := &Selection{PageSize: int(pageSize), Level: level & LevelZero}
+	shift := s.pageShift()
+	// The bitmaps are sized by the memory there is: a format's Open has
+	// bounded End by what its file can describe.
+	end := (core.End() + mem.PhysAddr(pageSize-1)).PFN(shift)
+	s.RAM, s.Kept = mem.NewBitmap(end), mem.NewBitmap(end)
+	core.FillRAM(s.RAM, shift)
+	core.FillPresent(s.Kept, shift)
+	return s
+}
+
+// Filter returns the selection of the pages of core that the dump level does
+// not exclude. Struct pages that cannot be read or cannot be right cost
+// nothing but their own pages' exclusion. The error is ctx's.
+func Filter(ctx context.Context, core *vmcore.Core, space *addrxlat.Space, pages *memmap.Map, opts Options) (*Selection, error) {
+	if opts.Warn == nil {
+		opts.Warn = func(string) {}
+	}
+	s := All(core, opts.Level)
+	s.Level = opts.Level
+	if pages.Damaged > 0 {
+		opts.Warn(fmt.Sprintf("%d memory sections are damaged; their pages are kept", pages.Damaged))
+	}
+	bigEndian := core.Order() == binary.ByteOrder(binary.BigEndian)
+	f := &filter{
+		rules: newRules(core.Info, pages.Page, bigEndian, opts.Level, opts.Warn),
+		space: space, sections: pages.Sections, sel: s, progress: opts.Progress,
+	}
+	f.run(ctx, opts.Threads)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	f.finish(opts.Warn)
+	return s, nil
+}
+
+// filter is one pass over all sections by several workers.
+type filter struct {
+	*rules
+	space    *addrxlat.Space
+	sections []memmap.Section
+	sel      *Selection
+	progress func(mem.PFN)
+
+	next atomic.Int64 // section to take
+	done atomic.Uint64
+
+	mu     sync.Mutex // guards what follows, taken once by each worker
+	counts [numClasses]uint64
+	spills []spill
+	unread uint64
+}
+
+// spill is the part of a compound page that reaches beyond its section: it is
+// cleared after all sections, because another worker may be at work there.
+type spill struct {
+	class Class
+	pages mem.PFNRange
+}
+
+func (f *filter) run(ctx context.Context, threads int) {
+	var wg sync.WaitGroup
+	for range max(threads, 1) {
+		wg.Go(func() { f.worker(ctx) })
+	}
+	wg.Wait()
+}
+
+func (f *filter) worker(ctx context.Context) {
+	w := &worker{filter: f, walker: f.space.NewWalker()}
+	defer w.walker.Close()
+	for ctx.Err() == nil {
+		i := int(f.next.Add(1) - 1)
+		if i >= len(f.sections) {
+			break
+		}
+		w.scan(f.sections[i])
+		n := f.done.Add(f.sections[i].PFNRange.Len())
+		if f.progress != nil {
+			f.progress(mem.PFN(n))
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c, n := range w.counts {
+		f.counts[c] += n
+	}
+	f.spills = append(f.spills, w.spills...)
+	f.unread += w.unread
+}
+
+// finish applies what the workers left for later and puts the counts into the
+// selection.
+func (f *filter) finish(warn func(string)) {
+	for _, s := range f.spills {
+		f.counts[s.class] += f.sel.Kept.ClearRange(s.pages)
+	}
+	f.sel.Excluded = Counts{
+		Cache: f.counts[Cache], CachePrivate: f.counts[CachePrivate], User: f.counts[User],
+		Free: f.counts[Free], HWPoison: f.counts[HWPoison], Offline: f.counts[Offline],
+	}
+	if n := f.unread; n > 0 {
+		warn(fmt.Sprintf("struct pages of %d pages cannot be read; the pages are kept", n))
+	}
+	if n := f.counts[damaged]; n > 0 {
+		warn(fmt.Sprintf("%d struct pages are damaged; their pages are kept", n))
+	}
+}

@@ -1,0 +1,254 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package pagefilter
+
+import (
+	"fmt"
+	"math/bits"
+
+	"github.com/ukdump/ukdump/pkg/kstruct"
+	"github.com/ukdump/ukdump/pkg/mem"
+	"github.com/ukdump/ukdump/pkg/vmcoreinfo"
+)
+
+// rules decides from a struct page what a page is for. It is made once from
+// VMCOREINFO, so that the scan only compares masks and numbers. A mask of 0 is
+// a flag that is not known: it never matches.
+type rules struct {
+	page kstruct.Page
+	swap bool // the core's byte order is not little-endian
+
+	lru, private, swapCache, swapBacked, slab, head, hwPoison uint64
+	needSwapBacked                                            bool
+
+	slabType, buddyType, offlineType, unacceptedType, hugetlbType pageType
+
+	orders   uint // free blocks have orders below this
+	maxOrder uint // compound pages have orders up to this
+	order    orderSource
+	hugetlb  hugetlbSource
+
+	excludeCache, excludeCachePrivate, excludeUser, excludeFree bool
+}
+
+// pageType is a value of _mapcount (page_type) that says what a page is.
+type pageType struct{ mask, value uint32 }
+
+func (t pageType) is(mapCount uint32) bool { return mapCount&t.mask == t.value && t.mask != 0 }
+
+// orderSource says where the second struct page of a compound page has its order.
+type orderSource struct {
+	known  bool
+	offset int // of a byte in the second struct page
+}
+
+// hugetlbSource says where a compound page shows that it belongs to hugetlbfs.
+type hugetlbSource struct {
+	flag   uint64 // in the second struct page's flags; 0 if not so
+	offset int    // of a byte in the second struct page that equals dtor
+	dtor   byte   // 0 if not so: the number of a destructor is never 0 here
+}
+
+// maxCompoundBytes bounds a compound page: the largest hugetlb page of any
+// architecture is 16 GiB (arm64 and powerpc).
+const maxCompoundBytes = 16 << 30
+
+// newRules prepares the rules for a dump level. It warns of every rule that
+// cannot be applied because VMCOREINFO lacks what it needs: pages are kept then.
+func newRules(info *vmcoreinfo.Info, page kstruct.Page, bigEndian bool, level int, warn func(string)) *rules {
+	r := &rules{
+		page: page, swap: bigEndian,
+		lru: flag(info, "PG_lru"), private: flag(info, "PG_private"),
+		swapCache: flag(info, "PG_swapcache"), swapBacked: flag(info, "PG_swapbacked"),
+		slab: flag(info, "PG_slab"), hwPoison: flag(info, "PG_hwpoison"),
+		slabType:       mapCountType(info, "PAGE_SLAB_MAPCOUNT_VALUE"),
+		buddyType:      mapCountType(info, "PAGE_BUDDY_MAPCOUNT_VALUE"),
+		offlineType:    mapCountType(info, "PAGE_OFFLINE_MAPCOUNT_VALUE"),
+		unacceptedType: mapCountType(info, "PAGE_UNACCEPTED_MAPCOUNT_VALUE"),
+		hugetlbType:    mapCountType(info, "PAGE_HUGETLB_MAPCOUNT_VALUE"),
+		maxOrder:       uint(bits.Len64(maxCompoundBytes>>info.PageShift()) - 1),
+
+		excludeCache:        level&(LevelCache|LevelCachePrivate) != 0,
+		excludeCachePrivate: level&LevelCachePrivate != 0,
+		excludeUser:         level&LevelUser != 0,
+		excludeFree:         level&LevelFree != 0,
+	}
+	if n, ok := info.Number("PG_head_mask"); ok {
+		r.head = uint64(n)
+	}
+	r.setCompound(info)
+	r.setOrders(info)
+	r.disableUnknown(warn)
+	return r
+}
+
+// flag returns the mask of a page flag, given by its bit number.
+func flag(info *vmcoreinfo.Info, name string) uint64 {
+	n, ok := info.Number(name)
+	if !ok || n < 0 || n > 63 {
+		return 0
+	}
+	return 1 << n
+}
+
+// mapCountType returns the page type of a PAGE_*_MAPCOUNT_VALUE. Since 6.12 the
+// type is the top byte of the field and the kernel writes zeros below
+// (4ffca5a96678); should it use those bits some day, they must not matter.
+// Before, all bits of the field count.
+func mapCountType(info *vmcoreinfo.Info, name string) pageType {
+	n, ok := info.Number(name)
+	if !ok {
+		return pageType{}
+	}
+	value := uint32(n)
+	if value&0xffffff == 0 {
+		return pageType{0xff000000, value}
+	}
+	return pageType{0xffffffff, value}
+}
+
+// setCompound finds out where this kernel keeps the order of a compound page
+// and the mark of hugetlbfs. The newest way that VMCOREINFO shows is the right one:
+// page type since 6.9 (d99e3140a4d3), a flag in the second page since 6.6,
+// bytes of struct folio since 6.3, bytes of the second struct page before.
+func (r *rules) setCompound(info *vmcoreinfo.Info) {
+	r.hugetlb.flag = flag(info, "PG_hugetlb")
+	if r.hugetlbType.mask != 0 || r.hugetlb.flag != 0 {
+		// The order is the low byte of folio._flags_1.
+		r.order = orderSource{true, r.page.Flags}
+		if r.swap {
+			r.order.offset += 7
+		}
+		if r.hugetlbType.mask != 0 {
+			r.hugetlb.flag = 0
+		}
+		return
+	}
+	r.order = r.secondPageByte(info, "folio._folio_order", "page.compound_order")
+	if dtor := r.secondPageByte(info, "folio._folio_dtor", "page.compound_dtor"); dtor.known {
+		if n, ok := info.Number("HUGETLB_PAGE_DTOR"); ok && n > 0 && n < 256 {
+			r.hugetlb.offset, r.hugetlb.dtor = dtor.offset, byte(n)
+		}
+	}
+}
+
+// secondPageByte finds a byte of the second struct page, by its place in
+// struct folio or in struct page.
+func (r *rules) secondPageByte(info *vmcoreinfo.Info, inFolio, inPage string) orderSource {
+	size := uint64(r.page.Size)
+	if n, ok := info.Offset(inFolio); ok && n >= size && n < 2*size {
+		return orderSource{true, int(n - size)}
+	}
+	if n, ok := info.Offset(inPage); ok && n < size {
+		return orderSource{true, int(n)}
+	}
+	return orderSource{}
+}
+
+// setOrders bounds the order of free blocks by the number of free lists.
+func (r *rules) setOrders(info *vmcoreinfo.Info) {
+	n, ok := info.Length("zone.free_area")
+	if ok && n >= 1 && n <= uint64(r.maxOrder) {
+		r.orders = uint(n)
+	}
+}
+
+// disableUnknown switches off the rules that would guess, with a warning each.
+func (r *rules) disableUnknown(warn func(string)) {
+	slabKnown := r.slab != 0 || r.slabType.mask != 0
+	check := func(on *bool, known bool, rule, missing string) {
+		if *on && !known {
+			*on = false
+			warn(fmt.Sprintf("%s are kept: VMCOREINFO does not tell %s", rule, missing))
+		}
+	}
+	check(&r.excludeCache, r.lru != 0, "page cache pages", "PG_lru")
+	check(&r.excludeCachePrivate, r.lru != 0, "page cache pages with private data", "PG_lru")
+	if !r.excludeCachePrivate {
+		check(&r.excludeCache, r.private != 0, "page cache pages", "PG_private")
+	}
+	// A slab page has other things where the mapping is.
+	check(&r.excludeUser, slabKnown, "pages of user processes", "PG_slab or PAGE_SLAB_MAPCOUNT_VALUE")
+	check(&r.excludeCache, slabKnown, "page cache pages", "PG_slab or PAGE_SLAB_MAPCOUNT_VALUE")
+	check(&r.excludeFree, r.buddyType.mask != 0, "free pages", "PAGE_BUDDY_MAPCOUNT_VALUE")
+	check(&r.excludeFree, r.orders != 0, "free pages", "LENGTH(zone.free_area)")
+}
+
+// classify returns the class of the page whose struct page is p, which is not a
+// tail page, and the base-2 logarithm of how many pages share it. The struct
+// page behind it is second; nil if there is none, then the page is taken for a
+// single one. The order of the tests is makedumpfile's: the first match wins.
+func (r *rules) classify(p, second []byte, pfn mem.PFN) (Class, uint) {
+	flags := r.u64(p, r.page.Flags)
+	mapping := r.u64(p, r.page.Mapping)
+	mapCount := r.u32(p, r.page.MapCount)
+	isSlab := flags&r.slab != 0 || r.slabType.is(mapCount)
+	isAnon := mapping&1 != 0 && !isSlab
+
+	if r.excludeFree && !isSlab && r.buddyType.is(mapCount) {
+		return r.freeBlock(p, pfn)
+	}
+	if r.excludeFree && r.unacceptedType.is(mapCount) {
+		// Memory is accepted in blocks of the largest order (mm/page_alloc.c).
+		return Free, r.orders - 1
+	}
+	order, isHugetlb := r.compound(flags, mapCount, second, pfn)
+	if r.excludeCache && !isAnon && r.isCache(flags) {
+		switch {
+		case flags&r.private == 0:
+			return Cache, order
+		case r.excludeCachePrivate:
+			return CachePrivate, order
+		}
+	}
+	switch {
+	case r.excludeUser && (isAnon || isHugetlb):
+		return User, order
+	case flags&r.hwPoison != 0:
+		return HWPoison, order
+	case !isSlab && r.offlineType.is(mapCount):
+		return Offline, order
+	}
+	return Kept, order
+}
+
+// freeBlock returns the class and order of a free block's first page. One with
+// an impossible order is kept: its struct page is damaged.
+func (r *rules) freeBlock(p []byte, pfn mem.PFN) (Class, uint) {
+	order := r.u64(p, r.page.Private)
+	if order >= uint64(r.orders) || uint64(pfn)&(1<<order-1) != 0 {
+		return damaged, 0
+	}
+	return Free, uint(order)
+}
+
+// isCache reports whether the flags are those of a page that the page
+// cache, or the swap cache, may own.
+func (r *rules) isCache(flags uint64) bool {
+	if flags&r.lru != 0 {
+		return true
+	}
+	// PG_swapcache has another meaning on pages that are not swap-backed
+	// (since 4.10, 6326fec1122c).
+	return flags&r.swapCache != 0 && (r.swapBacked == 0 || flags&r.swapBacked != 0)
+}
+
+// compound returns the order of a compound page, by its first page's flags and
+// _mapcount and its second struct page, and whether hugetlbfs owns it. An order
+// that cannot be is 0.
+func (r *rules) compound(flags uint64, mapCount uint32, second []byte, pfn mem.PFN) (uint, bool) {
+	if flags&r.head == 0 || second == nil {
+		return 0, false
+	}
+	var order uint
+	if r.order.known {
+		order = uint(second[r.order.offset])
+	}
+	isHugetlb := r.hugetlbType.is(mapCount) ||
+		r.hugetlb.flag != 0 && r.u64(second, r.page.Flags)&r.hugetlb.flag != 0 ||
+		r.hugetlb.dtor != 0 && second[r.hugetlb.offset] == r.hugetlb.dtor
+	if order > r.maxOrder || uint64(pfn)&(1<<order-1) != 0 {
+		order = 0
+	}
+	return order, isHugetlb
+}
