@@ -1,0 +1,100 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package diskdump
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// The flattened format (makedumpfile -F; dump_data_header in its makedumpfile.h)
+// is a file taken apart into records that each say where their data goes, so
+// that a file written at many places can go through a pipe. A header of 4096
+// bytes is followed by the records: offset and size, 8 bytes each, then the
+// data. A record with offset and size -1 ends it. All numbers are big-endian
+// on every machine.
+const (
+	FlatSignature  = "makedumpfile"
+	flatHeaderSize = 4096
+	flatType       = 1 // at 16: the only type
+	flatVersion    = 1 // at 24
+	flatEnd        = -1
+)
+
+// FlatWriter writes the flattened form of a file to a stream. It is an
+// io.WriterAt; nothing may be written twice, with one exception: what is
+// written within the first block of the file, where the header of a dump is,
+// is held back until Close. crash searches the records and finds any of those
+// that overlap.
+type FlatWriter struct {
+	mu   sync.Mutex
+	out  io.Writer
+	head []byte // the first block of the file as it is now
+	used int    // how much of head has been written
+	err  error
+}
+
+// NewFlatWriter writes the header of the format to out. blockSize is how much
+// of the beginning of the file is held back, in bytes.
+func NewFlatWriter(out io.Writer, blockSize int) (*FlatWriter, error) {
+	h := make([]byte, flatHeaderSize)
+	copy(h, FlatSignature)
+	binary.BigEndian.PutUint64(h[16:], flatType)
+	binary.BigEndian.PutUint64(h[24:], flatVersion)
+	if _, err := out.Write(h); err != nil {
+		return nil, fmt.Errorf("write flattened header: %w", err)
+	}
+	return &FlatWriter{out: out, head: make([]byte, blockSize)}, nil
+}
+
+// WriteAt writes p as one record, or as part of the first block.
+func (w *FlatWriter) WriteAt(p []byte, off int64) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if off < 0 {
+		return 0, errors.New("write at a negative offset")
+	}
+	held := 0
+	if off < int64(len(w.head)) {
+		held = copy(w.head[off:], p)
+		w.used = max(w.used, int(off)+held)
+	}
+	if err := w.record(p[held:], off+int64(held)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// record writes a record, none for no data: libkdumpfile refuses those.
+func (w *FlatWriter) record(p []byte, off int64) error {
+	if w.err != nil || len(p) == 0 {
+		return w.err
+	}
+	if w.err = w.recordHeader(off, int64(len(p))); w.err == nil {
+		_, w.err = w.out.Write(p)
+	}
+	return w.err
+}
+
+func (w *FlatWriter) recordHeader(off, size int64) error {
+	var h [16]byte
+	binary.BigEndian.PutUint64(h[:], uint64(off))
+	binary.BigEndian.PutUint64(h[8:], uint64(size))
+	_, err := w.out.Write(h[:])
+	return err
+}
+
+// Close writes the first block and the end mark. It does not close the stream.
+func (w *FlatWriter) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	err := w.record(w.head[:w.used], 0)
+	if err == nil {
+		err = w.recordHeader(flatEnd, flatEnd)
+	}
+	w.err = errors.New("write after close")
+	return err
+}

@@ -1,0 +1,184 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package dump
+
+import (
+	"bytes"
+	"fmt"
+	"math/bits"
+
+	"github.com/ukdump/ukdump/pkg/compress"
+	"github.com/ukdump/ukdump/pkg/mem"
+	"github.com/ukdump/ukdump/pkg/vmcore"
+)
+
+// batchBytes is how much memory a batch covers. It is enough to make handing a
+// batch over cost nothing beside compressing it.
+const batchBytes = 256 << 10
+
+// batch is a number of pages on their way from the core to the file.
+type batch struct {
+	runs  []mem.PFNRange // the pages, in ascending order
+	pages []page         // what became of them, in the same order
+	data  []byte         // what is to be stored of them, one page after the other
+	err   error
+	done  chan struct{} // receives a value when the batch has been worked on
+}
+
+// page is what became of one page.
+type page struct {
+	size  uint32 // of its data in bytes; 0 for pages without any
+	codec compress.Codec
+	zero  bool // a page of zeros; otherwise a page without data is lost
+}
+
+func newBatch(pageSize int) *batch {
+	n := batchPages(pageSize)
+	return &batch{
+		runs:  make([]mem.PFNRange, 0, n),
+		pages: make([]page, 0, n),
+		data:  make([]byte, 0, n*pageSize+compress.Bound(pageSize)),
+		done:  make(chan struct{}, 1),
+	}
+}
+
+func batchPages(pageSize int) int { return max(1, batchBytes/pageSize) }
+
+// planner hands out the kept pages, in ascending order.
+type planner struct {
+	kept *mem.Bitmap
+	run  mem.PFNRange // what is left of the run under way
+	end  mem.PFN
+	most int // pages in a batch
+}
+
+// fill puts the next pages into b and reports whether there were any.
+func (p *planner) fill(b *batch) bool {
+	b.runs = b.runs[:0]
+	for room := p.most; room > 0; {
+		if p.run.Len() == 0 {
+			p.run = p.kept.NextRun(p.run.End)
+			p.run.End = min(p.run.End, p.end)
+			if p.run.Len() == 0 {
+				break
+			}
+		}
+		n := min(p.run.Len(), uint64(room))
+		r := mem.PFNRange{Start: p.run.Start, End: p.run.Start + mem.PFN(n)}
+		b.runs = append(b.runs, r)
+		p.run.Start = r.End
+		room -= int(n)
+	}
+	return len(b.runs) > 0
+}
+
+// worker reads and compresses batches, one at a time.
+type worker struct {
+	job   *Job
+	shift uint
+	view  mem.View
+	enc   compress.Encoder
+	page  []byte // for pages that do not come in one piece
+	zero  []byte // a page of zeros, or nil if such pages are nothing special
+}
+
+func newWorker(job *Job) (*worker, error) {
+	size := job.Pages.PageSize
+	enc, err := compress.NewEncoder(job.Codec, size)
+	if err != nil {
+		return nil, err
+	}
+	w := &worker{
+		job: job, enc: enc,
+		shift: uint(bits.TrailingZeros(uint(size))),
+		view:  job.Source.NewView(),
+		page:  make([]byte, size),
+	}
+	if job.Pages.Level&1 != 0 {
+		w.zero = make([]byte, size)
+	}
+	return w, nil
+}
+
+// do fills b.pages and b.data. A panic becomes the batch's error.
+func (w *worker) do(b *batch) {
+	defer func() {
+		if r := recover(); r != nil {
+			b.err = fmt.Errorf("panic while compressing pages %d to %d: %v",
+				b.runs[0].Start, b.runs[len(b.runs)-1].End, r)
+		}
+	}()
+	b.err = vmcore.CatchFault(func() error {
+		b.reset()
+		for _, r := range b.runs {
+			w.addRun(b, r)
+		}
+		return nil
+	})
+	if b.err != nil {
+		b.err = w.redo(b)
+	}
+}
+
+func (b *batch) reset() {
+	b.pages, b.data, b.err = b.pages[:0], b.data[:0], nil
+}
+
+// redo works on b again after a memory fault in a mapped window, which may
+// have struck anywhere: page by page and through reads, that return errors, and
+// with an encoder that was not interrupted.
+func (w *worker) redo(b *batch) (err error) {
+	w.enc, err = compress.NewEncoder(w.job.Codec, w.job.Pages.PageSize)
+	if err != nil {
+		return err
+	}
+	b.reset()
+	for _, r := range b.runs {
+		for pfn := r.Start; pfn < r.End; pfn++ {
+			w.addByRead(b, pfn)
+		}
+	}
+	return nil
+}
+
+// addRun adds the pages of r to b. Most come in large slices of a mapping.
+func (w *worker) addRun(b *batch, r mem.PFNRange) {
+	size := len(w.page)
+	for r.Start < r.End {
+		s, err := w.view.Slice(r.Start.Phys(w.shift), int(r.Len())*size)
+		if err != nil || len(s) < size {
+			w.addByRead(b, r.Start)
+			r.Start++
+			continue
+		}
+		for ; len(s) >= size; s = s[size:] {
+			w.add(b, s[:size])
+			r.Start++
+		}
+	}
+}
+
+// addByRead adds a page that a view does not give whole.
+func (w *worker) addByRead(b *batch, pfn mem.PFN) {
+	if err := w.job.Source.ReadPhys(w.page, pfn.Phys(w.shift)); err != nil {
+		b.pages = append(b.pages, page{})
+		return
+	}
+	w.add(b, w.page)
+}
+
+// add adds a page with contents p to b.
+func (w *worker) add(b *batch, p []byte) {
+	if w.zero != nil && bytes.Equal(p, w.zero) {
+		b.pages = append(b.pages, page{zero: true})
+		return
+	}
+	before := len(b.data)
+	codec, smaller := w.job.Codec, false
+	if b.data, smaller = w.enc.Append(b.data, p); !smaller {
+		b.data, codec = append(b.data, p...), compress.None
+	}
+	b.pages = append(b.pages, page{size: uint32(len(b.data) - before), codec: codec})
+}
+
+func (w *worker) close() { w.view.Close() }

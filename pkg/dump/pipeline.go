@@ -1,0 +1,256 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package dump
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/ukdump/ukdump/pkg/compress"
+	"github.com/ukdump/ukdump/pkg/diskdump"
+)
+
+// pipeline is a dump being written.
+type pipeline struct {
+	job   *Job
+	out   io.WriterAt
+	frame *diskdump.Writer
+	order binary.AppendByteOrder
+	plan  planner
+	data  *stream
+	descs *stream
+	zero  diskdump.Desc // of the page of zeros
+	buf   []byte        // descriptors of one batch
+	tally               // of what is in data and descs
+	safe  tally         // of what certainly is in the file, but for descs.buf
+}
+
+// tally counts pages.
+type tally struct {
+	done  uint64 // descriptors made
+	stats Stats
+}
+
+func newPipeline(out io.WriterAt, job *Job) (*pipeline, error) {
+	order, ok := job.Meta.Order.(binary.AppendByteOrder)
+	if !ok {
+		return nil, fmt.Errorf("cannot write a dump in byte order %v", job.Meta.Order)
+	}
+	frame, err := diskdump.NewWriter(out, job.meta(), job.Pages.RAM, job.Pages.Kept)
+	if err != nil {
+		return nil, err
+	}
+	part := job.part()
+	p := &pipeline{job: job, out: out, frame: frame, order: order}
+	p.plan = planner{kept: job.Pages.Kept, end: part.End, most: batchPages(job.Pages.PageSize)}
+	p.plan.run.Start, p.plan.run.End = part.Start, part.Start
+	p.data = newStream(out, frame.DataOffset())
+	p.descs = newStream(out, frame.DescsOffset())
+	p.buf = make([]byte, 0, p.plan.most*diskdump.DescSize)
+	p.stats.Pages = frame.Descs()
+	return p, nil
+}
+
+// begin writes everything that comes before the first page.
+func (p *pipeline) begin() error {
+	if err := p.frame.WriteHead(); err != nil {
+		return err
+	}
+	if err := p.reserve(); err != nil {
+		return fmt.Errorf("write page descriptors: %w", err)
+	}
+	if p.job.Pages.Level&1 == 0 {
+		return nil
+	}
+	// makedumpfile --reassemble looks for the page of zeros in front of all
+	// data, uncompressed.
+	size := p.job.Pages.PageSize
+	p.zero = diskdump.Desc{Offset: uint64(p.data.end()), Size: uint32(size)}
+	return p.data.append(make([]byte, size))
+}
+
+// reserve fills the place of the descriptors with zeros, for it must be there
+// when the device is full. A flattened file may not be written twice at one
+// place, and a pipe does not fill up.
+func (p *pipeline) reserve() error {
+	if _, flat := p.out.(*diskdump.FlatWriter); flat {
+		return nil
+	}
+	return p.zeroDescs(0, p.frame.Descs())
+}
+
+// zeroDescs overwrites the descriptors from first up to, but not including, end
+// in the file.
+func (p *pipeline) zeroDescs(first, end uint64) error {
+	s := newStream(p.out, p.frame.DescsOffset()+int64(first)*diskdump.DescSize)
+	zeros := make([]byte, 64<<10)
+	for left := (end - first) * diskdump.DescSize; left > 0; {
+		n := min(left, uint64(len(zeros)))
+		if err := s.append(zeros[:n]); err != nil {
+			return err
+		}
+		left -= n
+	}
+	return s.flush()
+}
+
+// run takes all pages through the pipeline.
+func (p *pipeline) run(ctx context.Context) error {
+	n := p.job.threads()
+	workers := make([]*worker, n)
+	for i := range workers {
+		w, err := newWorker(p.job)
+		if err != nil {
+			return err
+		}
+		defer w.close()
+		workers[i] = w
+	}
+	var err error
+	if n == 1 {
+		err = p.runInline(ctx, workers[0])
+	} else {
+		err = p.runParallel(ctx, workers)
+	}
+	if err != nil {
+		return err
+	}
+	return p.flushData()
+}
+
+func (p *pipeline) runInline(ctx context.Context, w *worker) error {
+	b := newBatch(p.job.Pages.PageSize)
+	for p.plan.fill(b) {
+		w.do(b)
+		if err := p.emit(ctx, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runParallel keeps a ring of batches: at one end they are filled with pages
+// and given to the workers, at the other they are waited for and written.
+func (p *pipeline) runParallel(ctx context.Context, workers []*worker) error {
+	ring := make([]*batch, 2*len(workers)+1)
+	for i := range ring {
+		ring[i] = newBatch(p.job.Pages.PageSize)
+	}
+	work := make(chan *batch, len(ring)) // never full
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer close(work)
+	for _, w := range workers {
+		wg.Go(func() {
+			for b := range work {
+				w.do(b)
+				b.done <- struct{}{}
+			}
+		})
+	}
+	for first, next := 0, 0; ; first++ {
+		for next-first < len(ring) && p.plan.fill(ring[next%len(ring)]) {
+			work <- ring[next%len(ring)]
+			next++
+		}
+		if first == next {
+			return nil
+		}
+		b := ring[first%len(ring)]
+		<-b.done
+		if err := p.emit(ctx, b); err != nil {
+			return err
+		}
+	}
+}
+
+// emit puts a batch that was worked on into the output.
+func (p *pipeline) emit(ctx context.Context, b *batch) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if b.err != nil {
+		return b.err
+	}
+	at, written := p.data.end(), p.data.off
+	if err := p.data.append(b.data); err != nil {
+		return fmt.Errorf("write pages: %w", err)
+	}
+	if p.data.off != written {
+		p.safe = p.tally
+	}
+	if err := p.descs.append(p.describe(b, uint64(at))); err != nil {
+		return fmt.Errorf("write page descriptors: %w", err)
+	}
+	p.done += uint64(len(b.pages))
+	if p.job.Progress != nil {
+		p.job.Progress(p.done, p.data.end())
+	}
+	return nil
+}
+
+// describe returns the descriptors of the pages in b, whose data begins at
+// offset at in the file, and counts the pages.
+func (p *pipeline) describe(b *batch, at uint64) []byte {
+	descs := p.buf[:0]
+	for _, pg := range b.pages {
+		var d diskdump.Desc
+		switch {
+		case pg.zero:
+			d = p.zero
+			p.stats.Zero++
+		case pg.size == 0:
+			p.stats.Unreadable++
+		default:
+			d = diskdump.Desc{Offset: at, Size: pg.size, Codec: pg.codec}
+			at += uint64(pg.size)
+			if pg.codec == compress.None {
+				p.stats.Raw++
+			}
+		}
+		descs = d.Append(descs, p.order)
+	}
+	return descs
+}
+
+func (p *pipeline) flushData() error {
+	if err := p.data.flush(); err != nil {
+		return fmt.Errorf("write pages: %w", err)
+	}
+	p.safe = p.tally
+	return nil
+}
+
+// end makes a valid dump of what was written.
+func (p *pipeline) end(cut bool) error {
+	if cut && p.flushData() != nil {
+		if err := p.forget(); err != nil {
+			return fmt.Errorf("write page descriptors: %w", err)
+		}
+	}
+	if err := p.descs.flush(); err != nil {
+		return fmt.Errorf("write page descriptors: %w", err)
+	}
+	p.stats.Unwritten = p.stats.Pages - p.done
+	p.stats.Bytes = max(p.data.off, p.frame.DataOffset())
+	return p.frame.Finish(p.stats.Incomplete())
+}
+
+// forget makes zeros of the descriptors of pages whose data is not in the file.
+func (p *pipeline) forget() error {
+	base := p.frame.DescsOffset()
+	first := base + int64(p.safe.done)*diskdump.DescSize
+	if first < p.descs.off {
+		written := uint64(p.descs.off-base+diskdump.DescSize-1) / diskdump.DescSize
+		if err := p.zeroDescs(p.safe.done, written); err != nil {
+			return err
+		}
+		first = p.descs.off
+	}
+	clear(p.descs.buf[first-p.descs.off:])
+	p.tally = p.safe
+	return nil
+}

@@ -1,0 +1,54 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package dump
+
+import "io"
+
+// streamChunk is the size of the writes that a stream makes, in bytes. But for
+// the first and the last, they begin at multiples of it.
+const streamChunk = 1 << 20
+
+// stream gathers what is appended to it into large writes at ascending places
+// of the file.
+type stream struct {
+	out io.WriterAt
+	off int64 // where buf goes
+	buf []byte
+}
+
+func newStream(out io.WriterAt, off int64) *stream {
+	return &stream{out: out, off: off, buf: make([]byte, 0, streamChunk)}
+}
+
+// end returns the place in the file behind everything appended so far.
+func (s *stream) end() int64 { return s.off + int64(len(s.buf)) }
+
+// append adds p to the stream.
+func (s *stream) append(p []byte) error {
+	for len(p) > 0 {
+		room := streamChunk - int(s.end()%streamChunk)
+		n := min(room, len(p))
+		s.buf = append(s.buf, p[:n]...)
+		p = p[n:]
+		if n < room {
+			break
+		}
+		if err := s.flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flush writes what is left in the buffer.
+func (s *stream) flush() error {
+	if len(s.buf) == 0 {
+		return nil
+	}
+	if _, err := s.out.WriteAt(s.buf, s.off); err != nil {
+		return err
+	}
+	s.off = s.end()
+	s.buf = s.buf[:0]
+	return nil
+}
