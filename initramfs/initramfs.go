@@ -1,0 +1,49 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+// Package initramfs has what goes into capture images, as plain text that can
+// be read and changed without knowing Go: which drivers a generic image gets,
+// which commands a rescue shell has, a configuration to start from. Next to
+// them lie the files that a distribution package installs.
+package initramfs
+
+import (
+	_ "embed" // for the texts
+	"strings"
+)
+
+var (
+	//go:embed modules
+	modules string
+	//go:embed rescue/commands
+	rescueCommands string
+
+	// SampleConfig is a commented kdump.conf.
+	//
+	//go:embed kdump.conf
+	SampleConfig string
+)
+
+// StorageModules returns the names of the drivers for disks of machines of all
+// kinds. Which of them exist depends on the kernel.
+func StorageModules() []string {
+	var names []string
+	for _, line := range lines(modules) {
+		names = append(names, strings.Fields(line)[1:]...) // without the kind of machine
+	}
+	return names
+}
+
+// RescueCommands returns the import paths of the commands in the rescue
+// busybox. The last element of each is the command's name.
+func RescueCommands() []string { return lines(rescueCommands) }
+
+// lines returns the lines of text that are neither empty nor a comment.
+func lines(text string) []string {
+	var lines []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}

@@ -1,0 +1,50 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package initramfs
+
+import (
+	"go/parser"
+	"go/token"
+	"slices"
+	"strconv"
+	"testing"
+)
+
+// TestRescueCommands checks that tools.go, which makes the go command know the
+// commands of the rescue shell, names those that it is built from.
+func TestRescueCommands(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "rescue/tools.go", nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"github.com/u-root/gobusybox/src/cmd/makebb"}
+	want = append(want, RescueCommands()...)
+	var got []string
+	for _, spec := range file.Imports {
+		path, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, path)
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("rescue/tools.go imports %q, want %q", got, want)
+	}
+	if len(want) < 10 {
+		t.Errorf("rescue/commands lists %q, want a usable shell", want)
+	}
+}
+
+func TestStorageModules(t *testing.T) {
+	got := StorageModules()
+	for _, want := range []string{"virtio_blk", "nvme", "sd_mod", "mmc_block"} {
+		if !slices.Contains(got, want) {
+			t.Errorf("StorageModules() = %q lacks %s", got, want)
+		}
+	}
+	if slices.Contains(got, "virtio") || slices.Contains(got, "hyper-v") {
+		t.Errorf("StorageModules() = %q has a kind of machine in it", got)
+	}
+}
