@@ -1,0 +1,259 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const mib = 1 << 20
+
+// fill fills memory. A step that the kernel cannot do is said and left out:
+// kernels differ, and the tests look at what is there.
+func fill() {
+	start := time.Now()
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"page cache, read from ext4", readFiles},
+		{"page cache with buffer heads, written to ext4", writeFiles},
+		{"tmpfs", fillTmpfs},
+		{"slab", manyFiles},
+		{"anonymous memory", anonymous},
+		{"transparent huge pages", hugeAnonymous},
+		{"hugetlb pages", hugetlb},
+		{"poisoned pages", poison},
+		{"processes", processes},
+		{"holes among the free pages", fragment},
+	} {
+		if err := step.do(); err != nil {
+			say("%s: left out: %v", step.name, err)
+		}
+	}
+	say("memory filled in %.1f s", time.Since(start).Seconds())
+}
+
+// contents are the kinds of data that memory is filled with, by compressibility.
+var contents = []struct {
+	name string
+	fill func(page []byte)
+}{
+	{"zero", func(page []byte) { clear(page) }},
+	{"text", func(page []byte) {
+		for n := 0; n < len(page); {
+			n += copy(page[n:], fmt.Sprintf("%016x the quick brown fox jumps over the lazy dog\n", random.Uint64()))
+		}
+	}},
+	{"random", func(page []byte) { _, _ = random.Read(page) }},
+}
+
+var random = rand.NewChaCha8([32]byte{})
+
+// fillPages fills p, a page at a time, with all kinds of contents in turn.
+func fillPages(p []byte) {
+	for i := 0; i*4096 < len(p); i++ {
+		contents[i%len(contents)].fill(p[i*4096 : min(len(p), (i+1)*4096)])
+	}
+}
+
+func readFiles() error {
+	budget := int64(96 * mib)
+	return filepath.WalkDir("/lib/modules", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		if budget < 0 {
+			return fs.SkipAll
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		n, err := io.Copy(io.Discard, file)
+		budget -= n
+		return err
+	})
+}
+
+func writeFiles() error {
+	block := make([]byte, mib)
+	for _, kind := range contents {
+		for i := 0; i < len(block); i += 4096 {
+			kind.fill(block[i : i+4096])
+		}
+		if err := writeRepeated("/var/"+kind.name, block, 16); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func fillTmpfs() error {
+	block := make([]byte, mib)
+	for _, kind := range contents {
+		for i := 0; i < len(block); i += 4096 {
+			kind.fill(block[i : i+4096])
+		}
+		if err := writeRepeated("/tmp/"+kind.name, block, 32); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeRepeated(path string, block []byte, times int) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	for range times {
+		if _, err := file.Write(block); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// manyFiles makes many inodes and directory entries.
+func manyFiles() error {
+	for i := range 20000 {
+		dir := fmt.Sprintf("/run/small/%d", i%100)
+		if i < 100 {
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				return err
+			}
+		}
+		if err := os.WriteFile(fmt.Sprintf("%s/%d", dir, i), nil, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func mapAnonymous(size, flags int) ([]byte, error) {
+	return unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE|flags)
+}
+
+func anonymous() error {
+	p, err := mapAnonymous(192*mib, 0)
+	if err != nil {
+		return err
+	}
+	if err := unix.Madvise(p, unix.MADV_NOHUGEPAGE); err != nil {
+		return err
+	}
+	fillPages(p)
+	return nil
+}
+
+func hugeAnonymous() error {
+	p, err := mapAnonymous(64*mib, 0)
+	if err != nil {
+		return err
+	}
+	if err := unix.Madvise(p, unix.MADV_HUGEPAGE); err != nil {
+		return err
+	}
+	fillPages(p)
+	return nil
+}
+
+// hugetlb reserves 32 huge pages and touches half of them.
+func hugetlb() error {
+	if err := os.WriteFile("/proc/sys/vm/nr_hugepages", []byte("32"), 0); err != nil {
+		return err
+	}
+	p, err := mapAnonymous(32*mib, unix.MAP_HUGETLB)
+	if err != nil {
+		return err
+	}
+	fillPages(p)
+	return nil
+}
+
+// poison makes the kernel treat two pages as broken: one small page, and one in
+// the middle of a huge page.
+func poison() error {
+	small, err := mapAnonymous(mib, 0)
+	if err != nil {
+		return err
+	}
+	fillPages(small)
+	if err := poisonPage(small[:4096]); err != nil {
+		return err
+	}
+	huge, err := mapAnonymous(2*mib, unix.MAP_HUGETLB)
+	if err != nil {
+		return err
+	}
+	fillPages(huge)
+	return poisonPage(huge[mib : mib+4096])
+}
+
+// poisonPage survives the SIGBUS that newer kernels send to who owns the page:
+// it comes out of madvise, and only from a raw system call can Go recover.
+func poisonPage(page []byte) error {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if fault := recover(); fault != nil {
+			say("poisoned: %v", fault)
+		}
+	}()
+	addr := uintptr(unsafe.Pointer(&page[0]))
+	if _, _, errno := unix.RawSyscall(unix.SYS_MADVISE, addr, uintptr(len(page)), unix.MADV_HWPOISON); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// processes starts some that only sleep.
+func processes() error {
+	for range 8 {
+		if err := exec.Command("/proc/self/exe", "sleeper").Start(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sleeper() {
+	p, err := mapAnonymous(4*mib, 0)
+	if err == nil {
+		fillPages(p)
+	}
+	for {
+		_ = unix.Pause()
+	}
+}
+
+// fragment frees every other page of a mapping.
+func fragment() error {
+	p, err := mapAnonymous(32*mib, 0)
+	if err != nil {
+		return err
+	}
+	if err := unix.Madvise(p, unix.MADV_NOHUGEPAGE); err != nil {
+		return err
+	}
+	fillPages(p)
+	for i := 0; i < len(p); i += 8192 {
+		if err := unix.Madvise(p[i:i+4096], unix.MADV_DONTNEED); err != nil {
+			return err
+		}
+	}
+	return nil
+}
