@@ -6,9 +6,13 @@ package main
 
 import (
 	"github.com/ukdump/ukdump/cmds/kdumpctl"
+	"github.com/ukdump/ukdump/cmds/makedumpfile"
+	"github.com/ukdump/ukdump/cmds/vmcoredmesg"
 )
 
 // applets is everything that ukdump can do, in the order of its help.
 var applets = []applet{
 	{"kdumpctl", "build, arm and inspect the capture image", kdumpctl.Run},
+	{"makedumpfile", "filter and compress a core", makedumpfile.Run},
+	{"vmcore-dmesg", "print the kernel log in a core", vmcoredmesg.Run},
 }

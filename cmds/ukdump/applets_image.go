@@ -4,6 +4,15 @@
 
 package main
 
-// applets is what a capture kernel needs. TestImageLinksNothingHeavy guards
-// what these packages draw in.
-var applets = []applet{}
+import (
+	"github.com/ukdump/ukdump/cmds/makedumpfile"
+	"github.com/ukdump/ukdump/cmds/vmcoredmesg"
+)
+
+// applets is what a capture kernel needs: PID 1, and what helps in its rescue
+// shell and costs next to nothing beside it. TestImageDeps guards what they
+// draw in.
+var applets = []applet{
+	{"makedumpfile", "filter and compress a core", makedumpfile.Run},
+	{"vmcore-dmesg", "print the kernel log in a core", vmcoredmesg.Run},
+}

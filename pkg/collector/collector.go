@@ -1,33 +1,49 @@
 // Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
 
 // Package collector is the core collector: it takes an open core to a written
-// dump. It understands the kernel (addrxlat, kstruct, memmap), chooses the pages
+// dump. It understands the kernel (addrxlat, memmap), chooses the pages
 // (pagefilter) and writes them (dump). The capture run and the makedumpfile
-// applet are its two callers.
+// applet are its two callers, and makedumpfile's command line is how both say
+// what they want.
 package collector
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"math/bits"
+	"runtime"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/ukdump/ukdump/pkg/addrxlat"
+	"github.com/ukdump/ukdump/pkg/compress"
+	"github.com/ukdump/ukdump/pkg/dump"
+	"github.com/ukdump/ukdump/pkg/mem"
+	"github.com/ukdump/ukdump/pkg/memmap"
+	"github.com/ukdump/ukdump/pkg/pagefilter"
 	"github.com/ukdump/ukdump/pkg/vmcore"
 )
 
 // Options is what to write. The zero value is a level-0 dump without
 // compression.
 type Options struct {
-	// Level is the dump level, 0 to 31: the sum of 1 zero pages, 2 page cache
-	// without private data, 4 all page cache, 8 user data, 16 free pages.
-	Level int
-	// Codec compresses pages: "none", "zlib", "snappy", "zstd".
-	Codec string
+	// Levels are dump levels, 0 to 31: the sum of 1 zero pages, 2 page cache
+	// without private data, 4 all page cache, 8 user data, 16 free pages. The
+	// first is taken, the next one when the dump does not fit; none means 0.
+	Levels []int
+	// Codec compresses pages.
+	Codec compress.Codec
 	// Threads is how many goroutines filter and compress; 0 means one for each CPU.
 	Threads int
+	// NoMmap asks for reads instead of mapped windows.
+	NoMmap bool
 	// Fallback asks for a level-1 dump where the kernel's memory management
 	// cannot be understood, instead of an error.
 	Fallback bool
-	// Progress, if not nil, is called now and then, from one goroutine at a time.
+	// Progress, if not nil, is called often while filtering and writing, from
+	// several goroutines. It must be quick.
 	Progress func(Progress)
 	// Warn, if not nil, is called with one line for everything that was given
 	// up: a damaged section, an unknown layout, an unreadable page.
@@ -36,35 +52,139 @@ type Options struct {
 
 // Progress is how far a step has come.
 type Progress struct {
-	Step        string // for example "filtering", "writing"
+	Step        Step
 	Done, Total uint64 // in pages
-	Bytes       uint64 // bytes of output written so far
+	Bytes       int64  // of output so far
 }
+
+// Step is a part of making a dump that takes its time.
+type Step string
+
+// The steps.
+const (
+	Filtering Step = "filtering"
+	Writing   Step = "writing"
+)
 
 // Report is what was written.
 type Report struct {
-	Level      int    // the dump level of the dump; 1 after a fallback
-	PageSize   int    // bytes
-	RAM        uint64 // pages of memory that the core describes
-	Kept       uint64 // pages that the dump describes, zero pages among them
-	Zero       uint64 // pages of zeros among Kept
-	Unreadable uint64 // pages that should have been kept and could not be read
+	Level    int    // the dump level of the dump; 1 after a fallback
+	PageSize int    // bytes
+	RAM      uint64 // pages of memory that the core describes
+	Kept     uint64 // pages that the dump describes, zero pages among them
+	Zero     uint64 // pages among Kept that share the one page of zeros
 	// Excluded is how many pages each class cost.
-	Excluded struct{ Cache, CachePrivate, User, Free, HWPoison, Offline uint64 }
-	Bytes    uint64 // size of the dump
-	// Incomplete says that the dump is marked as lacking pages.
-	Incomplete bool
+	Excluded pagefilter.Counts
+	// Unreadable is how many pages should have been kept and could not be read,
+	// Unwritten how many are missing because writing ended early.
+	Unreadable, Unwritten uint64
+	Bytes                 int64 // size of the dump
 }
 
-// ParseArgs reads a core_collector command line, for example
-// ["makedumpfile", "-z", "-d", "31"]. An option that is not implemented is an
-// error that names it. Configuration calls it when the image is built, and
-// capture again when it runs.
-func ParseArgs(args []string) (Options, error) { return Options{}, errors.New("not written yet") }
+// Incomplete reports whether the dump is marked as lacking pages.
+func (r *Report) Incomplete() bool { return r.Unreadable+r.Unwritten > 0 }
 
-// Save writes a dump of core to out, which must be empty. It returns an error
-// if there is no usable dump in out; a dump that lacks pages it marks as such
-// in out and in the report.
+// truncater is an output that can start over with a smaller dump.
+type truncater interface{ Truncate(size int64) error }
+
+// Save writes a dump of core to out, which must be empty. If a dump does not
+// fit and out has a Truncate method, the next dump level is tried.
+//
+// With an error that wraps dump.ErrIncomplete there is a dump in out, which can
+// be opened and is marked as incomplete, and the report is about it; with any
+// other error there is none. A dump that only lacks pages which could not be
+// read is no error; see Report.Incomplete.
 func Save(ctx context.Context, core *vmcore.Core, out io.WriterAt, opts Options) (*Report, error) {
-	return nil, errors.New("not written yet")
+	if opts.Warn == nil {
+		opts.Warn = func(string) {}
+	}
+	if s, ok := core.Source.(interface{ NoMmap() }); ok && opts.NoMmap {
+		s.NoMmap()
+	}
+	levels := opts.Levels
+	if len(levels) == 0 {
+		levels = []int{0}
+	}
+	for {
+		report, err := save(ctx, core, out, levels[0], &opts)
+		levels = levels[1:]
+		t, canRestart := out.(truncater)
+		if !errors.Is(err, unix.ENOSPC) || len(levels) == 0 || !canRestart {
+			return report, err
+		}
+		opts.Warn(fmt.Sprintf("the dump does not fit, trying dump level %d: %v", levels[0], err))
+		if err := t.Truncate(0); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// save makes one dump.
+func save(ctx context.Context, core *vmcore.Core, out io.WriterAt, level int, opts *Options) (*Report, error) {
+	pages, err := choose(ctx, core, level, opts)
+	if err != nil {
+		return nil, err
+	}
+	kept := pages.Kept.Count()
+	job := &dump.Job{
+		Source: core, Pages: pages, Meta: meta(core), Codec: opts.Codec, Threads: opts.Threads,
+	}
+	if opts.Progress != nil {
+		job.Progress = func(done uint64, bytes int64) {
+			opts.Progress(Progress{Step: Writing, Done: done, Total: kept, Bytes: bytes})
+		}
+	}
+	stats, err := dump.WriteDiskdump(ctx, out, job)
+	if err != nil && !errors.Is(err, dump.ErrIncomplete) {
+		return nil, err
+	}
+	if stats.Unreadable > 0 {
+		opts.Warn(fmt.Sprintf("%d pages cannot be read and are missing from the dump", stats.Unreadable))
+	}
+	return &Report{
+		Level: pages.Level, PageSize: pages.PageSize,
+		RAM: pages.RAM.Count(), Kept: kept, Zero: stats.Zero, Excluded: pages.Excluded,
+		Unreadable: stats.Unreadable, Unwritten: stats.Unwritten, Bytes: stats.Bytes,
+	}, err
+}
+
+// choose selects the pages. At levels 0 and 1 a kernel that is not understood
+// costs only the exclusion of poisoned and offline pages.
+func choose(ctx context.Context, core *vmcore.Core, level int, opts *Options) (*pagefilter.Selection, error) {
+	pages, err := filter(ctx, core, level, opts)
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return pages, err
+	case level <= pagefilter.LevelZero:
+		opts.Warn(fmt.Sprintf("all pages are kept: %v", err))
+		return pagefilter.All(core, level), nil
+	case opts.Fallback:
+		opts.Warn(fmt.Sprintf("dump level %d is not possible, all pages but zeros are kept: %v", level, err))
+		return pagefilter.All(core, pagefilter.LevelZero), nil
+	}
+	return nil, fmt.Errorf("%s: dump level %d is not possible, 0 and 1 are: %w", core.Path, level, err)
+}
+
+func filter(ctx context.Context, core *vmcore.Core, level int, opts *Options) (*pagefilter.Selection, error) {
+	space, err := addrxlat.New(core)
+	if err != nil {
+		return nil, err
+	}
+	shift := uint(bits.TrailingZeros64(core.Info.PageSize()))
+	end := (core.End() + mem.PhysAddr(core.Info.PageSize()-1)).PFN(shift)
+	sections, err := memmap.Find(core, space, end)
+	if err != nil {
+		return nil, err
+	}
+	threads := opts.Threads
+	if threads <= 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	filterOpts := pagefilter.Options{Level: level, Threads: threads, Warn: opts.Warn}
+	if opts.Progress != nil {
+		filterOpts.Progress = func(done mem.PFN) {
+			opts.Progress(Progress{Step: Filtering, Done: uint64(done), Total: uint64(end)})
+		}
+	}
+	return pagefilter.Filter(ctx, core, space, sections, filterOpts)
 }

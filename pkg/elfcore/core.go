@@ -14,9 +14,10 @@ import (
 
 // Core is an ELF core open for reading. It implements vmcore.Source.
 type Core struct {
-	r    io.ReaderAt
-	file *os.File // nil if r is not a file; windows are then read, not mapped
-	size uint64
+	r      io.ReaderAt
+	file   *os.File // nil if r is not a file; windows are then read, not mapped
+	noMmap bool
+	size   uint64
 	header
 	notes  []byte
 	pieces []piece

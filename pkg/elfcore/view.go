@@ -69,7 +69,7 @@ func (v *view) Slice(addr mem.PhysAddr, n int) ([]byte, error) {
 // the end of the piece: what lies behind is seldom asked for next.
 func (v *view) move(off, end uint64) error {
 	v.drop()
-	if v.c.file != nil && v.read == nil {
+	if v.c.file != nil && v.read == nil && !v.c.noMmap {
 		if err := v.mmap(off, end); err == nil {
 			return nil
 		}
@@ -117,3 +117,6 @@ func (v *view) Close() error {
 	v.drop()
 	return nil
 }
+
+// NoMmap makes views made from now on read the file instead of mapping it.
+func (c *Core) NoMmap() { c.noMmap = true }

@@ -1,0 +1,304 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package collector
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/ukdump/ukdump/pkg/compress"
+	"github.com/ukdump/ukdump/pkg/pagefilter"
+)
+
+// Command is a makedumpfile command line.
+type Command struct {
+	Options
+	// Files are the arguments that are not options.
+	Files []string
+
+	Help, Version bool
+	CheckParams   bool // only see whether the command line is right
+	DumpDmesg     bool // write the kernel log instead of a dump
+	PartialDmesg  bool // of the log, what came after it was last cleared
+	DryRun        bool // do everything but write
+	Force         bool // overwrite an existing file
+	ShowStats     bool // print a report of the pages
+	JSON          bool // print the report for machines
+	Debug         bool
+	// MessageLevel is a sum of 1 progress, 2 common, 4 error, 8 debug and
+	// 16 report messages.
+	MessageLevel int
+	// NoEffect names the options that were given and change nothing here.
+	NoEffect []string
+}
+
+// option is an option of makedumpfile 1.7. Options that it has and we have
+// not are here with the reason, so that they are refused by name.
+type option struct {
+	short   byte   // 0: none
+	long    string // "": none
+	arg     bool
+	set     func(c *Command, value string) error
+	refused string
+}
+
+const (
+	xenReason  = "Xen dumps are not supported"
+	eraseRules = "erasing data from a dump is not supported"
+	notYet     = "not implemented"
+)
+
+var options = [...]option{
+	{short: 'c', set: codec(compress.Zlib)},
+	{short: 'l', refused: notYet},
+	{short: 'p', set: codec(compress.Snappy)},
+	{short: 'z', set: codec(compress.Zstd)},
+	{short: 'd', arg: true, set: (*Command).setLevels},
+	{short: 'f', set: toggle(func(c *Command) *bool { return &c.Force })},
+	{short: 'h', long: "help", set: toggle(func(c *Command) *bool { return &c.Help })},
+	{short: 'v', set: toggle(func(c *Command) *bool { return &c.Version })},
+	{short: 'D', set: toggle(func(c *Command) *bool { return &c.Debug })},
+	{long: "check-params", set: toggle(func(c *Command) *bool { return &c.CheckParams })},
+	{long: "dump-dmesg", set: toggle(func(c *Command) *bool { return &c.DumpDmesg })},
+	{long: "partial-dmesg", set: toggle(func(c *Command) *bool { return &c.PartialDmesg })},
+	{long: "dry-run", set: toggle(func(c *Command) *bool { return &c.DryRun })},
+	{long: "show-stats", set: toggle(func(c *Command) *bool { return &c.ShowStats })},
+	{long: "json", set: toggle(func(c *Command) *bool { return &c.JSON })},
+	{long: "message-level", arg: true, set: number(0, 31, func(c *Command, n int) { c.MessageLevel = n })},
+	{long: "num-threads", arg: true, set: number(0, maxThreads, func(c *Command, n int) { c.Threads = n })},
+
+	{short: 'b', arg: true, set: noEffect("-b")},
+	{long: "cyclic-buffer", arg: true, set: noEffect("--cyclic-buffer")},
+	{long: "work-dir", arg: true, set: noEffect("--work-dir")},
+	{long: "non-mmap", set: toggle(func(c *Command) *bool { return &c.NoMmap })},
+
+	{short: 'e', refused: notYet},
+	{short: 'E', refused: notYet},
+	{short: 'F', refused: notYet},
+	{short: 'g', arg: true, refused: notYet},
+	{short: 'i', arg: true, refused: notYet},
+	{short: 'L', arg: true, refused: notYet},
+	{short: 'R', refused: notYet},
+	{short: 'x', arg: true, refused: notYet},
+	{short: 'X', refused: xenReason},
+	{long: "config", arg: true, refused: eraseRules},
+	{long: "diskset", arg: true, refused: "sadump dumps are not supported"},
+	{long: "eppic", arg: true, refused: eraseRules},
+	{long: "extension", arg: true, refused: "extensions are foreign programs"},
+	{long: "mem-usage", refused: notYet},
+	{long: "reassemble", refused: notYet},
+	{long: "split", refused: notYet},
+	{long: "splitblock-size", arg: true, refused: notYet},
+	{long: "vtop", arg: true, refused: notYet},
+	{long: "xen-syms", arg: true, refused: xenReason},
+	{long: "xen-vmcoreinfo", arg: true, refused: xenReason},
+	{long: "xen_phys_start", arg: true, refused: xenReason},
+}
+
+// maxThreads is a bound on --num-threads that catches mistakes.
+const maxThreads = 1024
+
+// ParseCommand reads a makedumpfile command line, without the program's name.
+// As with makedumpfile, options may follow files, short options may be joined,
+// and long ones cut short. An option that is not supported is an error that
+// names it.
+func ParseCommand(args []string) (*Command, error) {
+	c := &Command{MessageLevel: 7}
+	for len(args) > 0 {
+		arg := args[0]
+		args = args[1:]
+		switch {
+		case arg == "--":
+			c.Files = append(c.Files, args...)
+			args = nil
+		case strings.HasPrefix(arg, "--"):
+			rest, err := c.long(arg[2:], args)
+			if err != nil {
+				return nil, err
+			}
+			args = rest
+		case len(arg) > 1 && arg[0] == '-':
+			rest, err := c.shorts(arg[1:], args)
+			if err != nil {
+				return nil, err
+			}
+			args = rest
+		default:
+			c.Files = append(c.Files, arg)
+		}
+	}
+	return c, nil
+}
+
+// shorts applies joined short options, for example the "zd31" of -zd31, and
+// returns the arguments that are left.
+func (c *Command) shorts(s string, args []string) ([]string, error) {
+	for i := range len(s) {
+		o := findShort(s[i])
+		if o == nil {
+			return nil, fmt.Errorf("unknown option -%c", s[i])
+		}
+		if !o.arg {
+			if err := o.apply(c, ""); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		value := s[i+1:]
+		if value == "" {
+			if len(args) == 0 {
+				return nil, fmt.Errorf("option -%c needs a value", s[i])
+			}
+			value, args = args[0], args[1:]
+		}
+		return args, o.apply(c, value)
+	}
+	return args, nil
+}
+
+func findShort(name byte) *option {
+	for i := range options {
+		if options[i].short == name {
+			return &options[i]
+		}
+	}
+	return nil
+}
+
+// long applies one long option, "name" or "name=value", and returns the
+// arguments that are left.
+func (c *Command) long(s string, args []string) ([]string, error) {
+	name, value, joined := strings.Cut(s, "=")
+	o, err := findLong(name)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !o.arg && joined:
+		return nil, fmt.Errorf("option --%s takes no value", o.long)
+	case o.arg && !joined:
+		if len(args) == 0 {
+			return nil, fmt.Errorf("option --%s needs a value", o.long)
+		}
+		value, args = args[0], args[1:]
+	}
+	return args, o.apply(c, value)
+}
+
+// findLong finds an option by its name or the beginning of it, if only one
+// begins so.
+func findLong(name string) (*option, error) {
+	var found *option
+	for i := range options {
+		o := &options[i]
+		switch {
+		case o.long == "" || name == "" || !strings.HasPrefix(o.long, name):
+			continue
+		case o.long == name:
+			return o, nil
+		case found != nil:
+			return nil, fmt.Errorf("option --%s can be --%s or --%s", name, found.long, o.long)
+		}
+		found = o
+	}
+	if found == nil {
+		return nil, fmt.Errorf("unknown option --%s", name)
+	}
+	return found, nil
+}
+
+func (o *option) String() string {
+	if o.short != 0 {
+		return "-" + string(rune(o.short))
+	}
+	return "--" + o.long
+}
+
+func (o *option) apply(c *Command, value string) error {
+	if o.refused != "" {
+		return fmt.Errorf("option %v: %s", o, o.refused)
+	}
+	if err := o.set(c, value); err != nil {
+		return fmt.Errorf("option %v: %w", o, err)
+	}
+	return nil
+}
+
+func toggle(field func(*Command) *bool) func(*Command, string) error {
+	return func(c *Command, _ string) error {
+		*field(c) = true
+		return nil
+	}
+}
+
+func codec(codec compress.Codec) func(*Command, string) error {
+	return func(c *Command, _ string) error {
+		c.Codec = codec
+		return nil
+	}
+}
+
+func noEffect(name string) func(*Command, string) error {
+	return func(c *Command, _ string) error {
+		c.NoEffect = append(c.NoEffect, name)
+		return nil
+	}
+}
+
+func number(low, high int, set func(*Command, int)) func(*Command, string) error {
+	return func(c *Command, value string) error {
+		n, err := parseInt(value, low, high)
+		if err == nil {
+			set(c, n)
+		}
+		return err
+	}
+}
+
+func parseInt(s string, low, high int) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < low || n > high {
+		return 0, fmt.Errorf("%q is not a number from %d to %d", s, low, high)
+	}
+	return n, nil
+}
+
+// setLevels reads -d: a dump level, or several of which the next is taken when
+// a dump does not fit.
+func (c *Command) setLevels(value string) error {
+	c.Levels = nil
+	for part := range strings.SplitSeq(value, ",") {
+		level, err := parseInt(part, 0, pagefilter.LevelMax)
+		if err != nil {
+			return err
+		}
+		c.Levels = append(c.Levels, level)
+	}
+	return nil
+}
+
+// ParseArgs reads a core_collector command line, for example
+// ["makedumpfile", "-z", "-d", "31"]: the program's name and options that say
+// what to write; files are not given, they are the capture run's. An option
+// that is not supported or has no place there is an error that names it.
+func ParseArgs(args []string) (Options, error) {
+	if len(args) == 0 {
+		return Options{}, errors.New("no core collector")
+	}
+	if args[0] != "makedumpfile" {
+		return Options{}, fmt.Errorf("core collector %q is not known, makedumpfile is", args[0])
+	}
+	c, err := ParseCommand(args[1:])
+	if err != nil {
+		return Options{}, fmt.Errorf("makedumpfile: %w", err)
+	}
+	if len(c.Files) > 0 {
+		return Options{}, fmt.Errorf("makedumpfile: %q: the capture run names the files", c.Files[0])
+	}
+	if c.Help || c.Version || c.CheckParams || c.DumpDmesg || c.DryRun {
+		return Options{}, errors.New("makedumpfile: options that write no dump have no place in a core collector")
+	}
+	return c.Options, nil
+}

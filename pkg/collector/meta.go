@@ -1,0 +1,77 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package collector
+
+import (
+	"bytes"
+	"strings"
+	"time"
+
+	"github.com/ukdump/ukdump/pkg/addrxlat"
+	"github.com/ukdump/ukdump/pkg/diskdump"
+	"github.com/ukdump/ukdump/pkg/elfcore"
+	"github.com/ukdump/ukdump/pkg/mem"
+	"github.com/ukdump/ukdump/pkg/vmcore"
+)
+
+// meta returns what the dump's header says about the crashed machine.
+func meta(core *vmcore.Core) diskdump.Meta {
+	m := diskdump.Meta{
+		Order: core.Order(),
+		Uts:   utsname(core),
+		CPUs:  max(elfcore.CountCPUs(core.Notes(), core.Order()), 1),
+		Notes: core.Notes(),
+		Time:  time.Now().Unix(),
+	}
+	if core.Info == nil {
+		return m
+	}
+	if t := core.Info.CrashTime(); t != 0 {
+		m.Time = t
+	}
+	physBase, _ := core.Info.Number("phys_base")
+	m.PhysBase = uint64(physBase)
+	return m
+}
+
+// utsname returns the crashed kernel's utsname, from its memory. What cannot be
+// read is filled in from VMCOREINFO and the core's header.
+func utsname(core *vmcore.Core) diskdump.Utsname {
+	uts := diskdump.Utsname{Sysname: "Linux", Machine: core.Machine()}
+	if core.Info == nil {
+		return uts
+	}
+	uts.Release = core.Info.OSRelease()
+	fields, ok := readUtsname(core)
+	if !ok || fields[2] != uts.Release {
+		return uts
+	}
+	return diskdump.Utsname{
+		Sysname: fields[0], Nodename: fields[1], Release: fields[2],
+		Version: fields[3], Machine: uts.Machine, Domainname: fields[5],
+	}
+}
+
+// readUtsname reads init_uts_ns.name, a struct new_utsname: six strings in 65
+// bytes each (include/uapi/linux/utsname.h).
+func readUtsname(core *vmcore.Core) (fields [6]string, ok bool) {
+	const fieldSize = 65
+	symbol, haveSymbol := core.Info.Symbol("init_uts_ns")
+	offset, haveOffset := core.Info.Offset("uts_namespace.name")
+	if !haveSymbol || !haveOffset || offset > 4096 {
+		return fields, false
+	}
+	space, err := addrxlat.New(core)
+	if err != nil {
+		return fields, false
+	}
+	var buf [len(fields) * fieldSize]byte
+	if err := space.ReadVirt(buf[:], symbol+mem.VirtAddr(offset)); err != nil {
+		return fields, false
+	}
+	for i := range fields {
+		text, _, _ := bytes.Cut(buf[i*fieldSize:(i+1)*fieldSize], []byte{0})
+		fields[i] = strings.ToValidUTF8(string(text), "?")
+	}
+	return fields, true
+}
