@@ -27,7 +27,7 @@ func (m *memory) ReadVirt(p []byte, addr mem.VirtAddr) error {
 		if a < base || a-base > uint64(len(b)) || n > uint64(len(b))-(a-base) {
 			continue
 		}
-		for page := a &^ (pageSize - 1); page < a+n; page += pageSize {
+		for page := a &^ (4096 - 1); page < a+n; page += 4096 {
 			if m.holes[page] {
 				return fmt.Errorf("%v: %w", addr, mem.ErrUnreadable)
 			}
@@ -330,7 +330,7 @@ func (b *ringBuilder) run(t testing.TB, spec string) {
 			b.wantSeq = uint64(n)
 		case "hole":
 			area := map[string]uint64{"descs": addrDescs, "infos": addrInfos, "data": addrData}[arg[0]]
-			b.holes[area&^(pageSize-1)+uint64(v)*pageSize] = true
+			b.holes[area&^(4096-1)+uint64(v)*4096] = true
 		default:
 			t.Fatalf("spec: %q", line)
 		}

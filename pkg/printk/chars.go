@@ -8,8 +8,7 @@ package printk
 
 // chars writes the log of a kernel that has the character layout.
 func (r *reader) chars() error {
-	var buf *window
-	size, err := r.openBuf(&buf)
+	buf, base, size, err := r.openBuf()
 	if err != nil {
 		return err
 	}
@@ -27,9 +26,10 @@ func (r *reader) chars() error {
 	}
 	for n > 0 {
 		at := (end - n) % size
-		part := min(n, size-at, pageSize-(uint64(buf.base)+at)%pageSize)
+		// Not across pages: what cannot be read costs no more than its page.
+		part := min(n, size-at, 4096-(base+at)%4096)
 		n -= part
-		text, err := buf.read(at, part)
+		text, err := buf.Read(at, part)
 		if err != nil {
 			r.stats.damage("log_buf+%#x: %w", at, err)
 			continue

@@ -5,6 +5,8 @@ package printk
 import (
 	"errors"
 	"fmt"
+
+	"github.com/ukdump/ukdump/pkg/mem"
 )
 
 // From Linux 3.5 (7ff9554bb578) to 5.9 the log is a buffer of records of
@@ -29,7 +31,8 @@ var errNoRecord = errors.New("this is no record")
 // recordLog is the record log of one core.
 type recordLog struct {
 	*reader
-	buf              *window
+	buf              *mem.Window
+	size             uint64 // of buf
 	header           uint64 // bytes of a record before its text
 	ts, len, textLen field
 	callerID         field
@@ -53,10 +56,11 @@ func (r *reader) records() error {
 		return l.err
 	}
 
-	size, err := r.openBuf(&g.buf)
+	buf, _, size, err := r.openBuf()
 	if err != nil {
 		return err
 	}
+	g.buf, g.size = buf, size
 	from := "log_first_idx"
 	if _, ok := r.info.Symbol("clear_idx"); ok && r.opt.SinceClear {
 		from = "clear_idx"
@@ -82,23 +86,22 @@ func (r *reader) records() error {
 	return g.span(0, next)
 }
 
-// openBuf opens a window onto log_buf and returns its size.
-func (r *reader) openBuf(w **window) (uint64, error) {
-	base, err := r.variable("log_buf", r.word)
-	if err != nil {
-		return 0, err
+// openBuf returns a window onto log_buf, and where and how long that is.
+func (r *reader) openBuf() (w *mem.Window, base, size uint64, err error) {
+	if base, err = r.variable("log_buf", r.word); err != nil {
+		return nil, 0, 0, err
 	}
-	size, err := r.variable("log_buf_len", 4)
-	if err != nil {
-		return 0, err
+	if size, err = r.variable("log_buf_len", 4); err != nil {
+		return nil, 0, 0, err
 	}
 	if size == 0 || size > maxLogBuf {
-		return 0, fmt.Errorf("log_buf_len %d is not between 1 and %d", size, maxLogBuf)
+		return nil, 0, 0, fmt.Errorf("log_buf_len %d is not between 1 and %d", size, maxLogBuf)
 	}
-	if *w, err = newWindow(r.mem, base, size, 64<<10); err != nil {
-		return 0, fmt.Errorf("log_buf: %w", err)
+	// A text has up to 65535 bytes (text_len is 16 bits wide).
+	if w, err = mem.NewWindow(r.mem, mem.VirtAddr(base), size, 64<<10); err != nil {
+		return nil, 0, 0, fmt.Errorf("log_buf: %w", err)
 	}
-	return size, nil
+	return w, base, size, nil
 }
 
 // span writes the records in the bytes [from, to) of the buffer. Behind a
@@ -106,9 +109,9 @@ func (r *reader) openBuf(w **window) (uint64, error) {
 func (g *recordLog) span(from, to uint64) error {
 	lost := false // what lies before at is already counted as damaged
 	for at := from; at+g.header <= to; {
-		h, err := g.buf.read(at, g.header)
+		h, err := g.buf.Read(at, g.header)
 		if err == nil && g.uint(g.len.of(h)) == 0 && !lost {
-			if to == g.buf.size {
+			if to == g.size {
 				return nil // the rest of the buffer is unused
 			}
 		}
@@ -147,10 +150,7 @@ func (g *recordLog) record(h []byte, at uint64) (n uint64, err error) {
 	if g.hasCaller {
 		g.out.caller(uint32(g.uint(g.callerID.of(h))))
 	}
-	var text []byte
-	if m := g.uint(g.textLen.of(h)); m > 0 {
-		text, err = g.buf.read(at+g.header, m)
-	}
+	text, err := g.buf.Read(at+g.header, g.uint(g.textLen.of(h)))
 	if err != nil {
 		g.stats.damage("log_buf+%#x: %w", at, err)
 		return n, nil

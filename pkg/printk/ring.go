@@ -48,7 +48,7 @@ const (
 // ring is the printk_ringbuffer of one core.
 type ring struct {
 	*reader
-	descs, infos, data *window
+	descs, infos, data *mem.Window
 	descSize, infoSize uint64
 	slots              uint64 // number of descriptors, a power of two
 	sizeBits           uint64
@@ -136,16 +136,16 @@ func (g *ring) open() error {
 	}
 	g.head, g.tail = get(headID)&g.idMask, get(tailID)&g.idMask
 
-	g.descs, err = newWindow(g.mem, get(descs), g.slots*g.descSize, 16<<10)
+	g.descs, err = mem.NewWindow(g.mem, mem.VirtAddr(get(descs)), g.slots*g.descSize, 16<<10)
 	if err != nil {
 		return fmt.Errorf("printk_ringbuffer: descs: %w", err)
 	}
-	g.infos, err = newWindow(g.mem, get(infos), g.slots*g.infoSize, 16<<10)
+	g.infos, err = mem.NewWindow(g.mem, mem.VirtAddr(get(infos)), g.slots*g.infoSize, 16<<10)
 	if err != nil {
 		return fmt.Errorf("printk_ringbuffer: infos: %w", err)
 	}
 	// A text has up to 65535 bytes (text_len is 16 bits wide).
-	g.data, err = newWindow(g.mem, get(data), 1<<g.sizeBits, 64<<10)
+	g.data, err = mem.NewWindow(g.mem, mem.VirtAddr(get(data)), 1<<g.sizeBits, 64<<10)
 	if err != nil {
 		return fmt.Errorf("printk_ringbuffer: data: %w", err)
 	}
@@ -206,7 +206,7 @@ func (g *ring) salvage() error {
 		if err != nil || d.id%g.slots != slot || !d.complete() {
 			continue
 		}
-		b, err := g.infos.read(slot*g.infoSize, g.infoSize)
+		b, err := g.infos.Read(slot*g.infoSize, g.infoSize)
 		if err != nil {
 			continue
 		}
@@ -234,7 +234,7 @@ func (d desc) complete() bool { return d.state == descCommitted || d.state == de
 // desc reads the descriptor in the slot of id.
 func (g *ring) desc(id uint64) (desc, error) {
 	slot := id % g.slots
-	b, err := g.descs.read(slot*g.descSize, g.descSize)
+	b, err := g.descs.Read(slot*g.descSize, g.descSize)
 	if err != nil {
 		return desc{}, err
 	}
@@ -286,7 +286,7 @@ func (g *ring) otherID(d desc, id uint64) {
 // complete writes a complete record.
 func (g *ring) complete(d desc) error {
 	slot := d.id % g.slots
-	b, err := g.infos.read(slot*g.infoSize, g.infoSize)
+	b, err := g.infos.Read(slot*g.infoSize, g.infoSize)
 	if err != nil {
 		g.stats.damage("info %d: %w", slot, err)
 		return nil
@@ -325,10 +325,7 @@ func (g *ring) text(d desc, n uint64) ([]byte, error) {
 		n = end - start
 		g.stats.Torn++
 	}
-	if n == 0 {
-		return nil, nil
-	}
-	return g.data.read(start, n)
+	return g.data.Read(start, n)
 }
 
 // block returns where in the data ring the block of d lies; not ok if the
