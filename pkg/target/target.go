@@ -49,7 +49,8 @@ type Target interface {
 // at ascending offsets, with a few small ones elsewhere: headers, once they are
 // known. The end of the file is the highest offset that was written to; what
 // was not written below it is zeros. Write goes on from the end of the last
-// Write, whatever WriteAt did.
+// Write, whatever WriteAt did. They may also have a method Truncate(size int64)
+// error, by which a file that does not fit starts over.
 type File interface {
 	// Write may return before the bytes are safe; only Commit says that.
 	io.Writer

@@ -92,6 +92,19 @@ func (f *File) WriteAt(p []byte, off int64) (int, error) {
 	return n, noSpace(err)
 }
 
+// Truncate sets the size of the file, so that writing it can start over with
+// less. Write goes on from there.
+func (f *File) Truncate(size int64) error {
+	if f.f == nil {
+		return fmt.Errorf("%s: %w", f, os.ErrClosed)
+	}
+	if err := f.f.Truncate(size); err != nil {
+		return noSpace(err)
+	}
+	f.next, f.end, f.dirty = size, size, 0
+	return nil
+}
+
 // writeDirect writes the part of p that can go past the page cache and returns
 // its length, which may be 0.
 func (f *File) writeDirect(p []byte, off int64) (int, error) {

@@ -27,6 +27,7 @@ func Run(t *testing.T, tg target.Target, read func(name string) ([]byte, error))
 	t.Run("reserve", s.reserve)
 	t.Run("cancel", s.cancel)
 	t.Run("patches", s.patches)
+	t.Run("truncate", s.truncate)
 	t.Run("free", s.free)
 	if tg.String() == "" {
 		t.Error("the target has no name for messages")
@@ -215,6 +216,30 @@ func (s suite) patches(t *testing.T) {
 		t.Fatalf("Commit: %v", err)
 	}
 	s.want(t, "patches", want)
+}
+
+func (s suite) truncate(t *testing.T) {
+	f := s.create(t, "truncate")
+	tr, ok := f.(interface{ Truncate(size int64) error })
+	if !ok {
+		if err := f.Abort(); err != nil {
+			t.Error(err)
+		}
+		t.Skip("this target cannot take back what was written")
+	}
+	write(t, f, "too much")
+	if err := tr.Truncate(0); err != nil {
+		t.Fatalf("Truncate: %v", err)
+	}
+	write(t, f, "less")
+	if err := f.Commit(); err != nil {
+		t.Fatalf("Commit: %v", err)
+	}
+	s.want(t, "truncate", []byte("less"))
+	if err := tr.Truncate(0); err == nil {
+		t.Error("Truncate after Commit is no error")
+	}
+	s.want(t, "truncate", []byte("less"))
 }
 
 func (s suite) free(t *testing.T) {
