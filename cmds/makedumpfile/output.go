@@ -53,6 +53,14 @@ func (o *output) name() string {
 	return o.File.Name()
 }
 
+// Write implements io.Writer, also for a dry run.
+func (o *output) Write(p []byte) (int, error) {
+	if o.File == nil {
+		return len(p), nil
+	}
+	return o.File.Write(p)
+}
+
 // WriteAt implements io.WriterAt, also for a dry run.
 func (o *output) WriteAt(p []byte, off int64) (int, error) {
 	if o.File == nil {
