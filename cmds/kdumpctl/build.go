@@ -1,0 +1,330 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package kdumpctl
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/ukdump/ukdump/initramfs"
+	"github.com/ukdump/ukdump/pkg/collector"
+	"github.com/ukdump/ukdump/pkg/config"
+	"github.com/ukdump/ukdump/pkg/image"
+	"github.com/ukdump/ukdump/pkg/kmod"
+)
+
+const buildHelp = `usage: kdumpctl build [OPTION...]
+
+Makes the capture image: a few megabytes that a capture kernel boots, with one
+program, the configuration and the kernel modules that it takes to reach the
+target of dumps. Build again after a kernel update and after a change of the
+configuration or the disks. kdumpctl load arms the image.
+
+  -o FILE            the image (/var/lib/ukdump/initrd-RELEASE.img)
+  --config FILE      the configuration (/etc/kdump.conf)
+  --kernel RELEASE   the capture kernel's release (the running kernel's)
+  --module-dir DIR   where its modules are (/lib/modules/RELEASE)
+  --compress HOW     zstd, lz4, gzip or none (the first that the kernel's own
+                     configuration, if it can be found, says it can unpack)
+
+Which modules are packed, always with the target's file system and all that they
+depend on:
+  (default)          those of the target's disk and of what it hangs on, up to
+                     the bus, in this machine
+  --modules A,B,...  these; for another machine
+  --generic          drivers for disks of most kinds; for any machine
+  --no-modules       none at all; for a kernel that has everything built in
+With the last three the configuration must name the target, and it is taken as
+it is.
+
+  --init FILE        the program: a static ukdump (ukdump-image in the directory
+                     of this program or /usr/lib/ukdump; else this program)
+  --rescue[=FILE]    pack a rescue shell (rescue/bb in the same directories);
+                     "failure_action shell" in the configuration does so, too
+
+The configuration has one "key value" a line; kdumpctl sample prints one. Keys:
+
+  ext2|ext3|ext4|xfs|btrfs|vfat DEVICE
+                     the target, by UUID=, LABEL= or /dev/NAME (the file system
+                     that holds path now)
+  path DIR           directory for dumps on the target (/var/crash)
+  core_collector makedumpfile OPTION...
+                     what to save, and how (makedumpfile -z -d 31)
+  final_action reboot|halt|poweroff
+                     what to do in the end (reboot)
+  failure_action reboot|halt|poweroff|shell
+                     what to do if no dump was saved (reboot)
+  deadline, device_timeout, shell_timeout DURATION
+                     when to give up the whole run, the wait for the target's
+                     device (60s) and an open shell (10m)
+`
+
+// buildOptions are the options of build.
+type buildOptions struct {
+	output, config     string
+	release, moduleDir string
+	compress           string
+	modules            listFlag
+	generic, noModules bool
+	init               string
+	rescue             optionalFile
+}
+
+func runBuild(args []string, stdout, stderr io.Writer) error {
+	var o buildOptions
+	flags := flag.NewFlagSet("build", flag.ContinueOnError)
+	flags.StringVar(&o.output, "o", "", "")
+	flags.StringVar(&o.config, "config", config.Path, "")
+	flags.StringVar(&o.release, "kernel", "", "")
+	flags.StringVar(&o.moduleDir, "module-dir", "", "")
+	flags.StringVar(&o.compress, "compress", "", "")
+	flags.Var(&o.modules, "modules", "")
+	flags.BoolVar(&o.generic, "generic", false, "")
+	flags.BoolVar(&o.noModules, "no-modules", false, "")
+	flags.StringVar(&o.init, "init", "", "")
+	flags.Var(&o.rescue, "rescue", "")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	if err := o.complete(); err != nil {
+		return err
+	}
+	compression, err := o.compression()
+	if err != nil {
+		return err
+	}
+	spec, err := o.spec(stderr)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(o.output), 0o755); err != nil {
+		return err
+	}
+	if err := image.WriteFile(o.output, spec, compression); err != nil {
+		return err
+	}
+	img, err := image.ReadFile(o.output)
+	if err != nil {
+		return err
+	}
+	printImage(stdout, o.output, img)
+	return nil
+}
+
+// complete fills in what was not asked for.
+func (o *buildOptions) complete() (err error) {
+	ways := 0
+	for _, chosen := range []bool{len(o.modules) > 0, o.generic, o.noModules} {
+		if chosen {
+			ways++
+		}
+	}
+	if ways > 1 {
+		return errors.New("--modules, --generic and --no-modules exclude each other")
+	}
+	if o.release == "" {
+		if o.release, err = runningRelease(); err != nil {
+			return err
+		}
+	}
+	if o.moduleDir == "" {
+		o.moduleDir = "/lib/modules/" + o.release
+	}
+	if o.output == "" {
+		o.output = defaultImage(o.release)
+	}
+	return nil
+}
+
+// compression returns the compression asked for, or else the best that the
+// kernel can unpack. It is an error to ask for one that it cannot.
+func (o *buildOptions) compression() (image.Compression, error) {
+	kernelConfig, file := o.kernelConfig()
+	if o.compress == "" {
+		for _, c := range image.Compressions() {
+			if kernelConfig == nil || c.SupportedBy(kernelConfig) {
+				return c, nil
+			}
+		}
+	}
+	c, err := image.ParseCompression(o.compress)
+	if err != nil {
+		return "", err
+	}
+	if kernelConfig != nil && !c.SupportedBy(kernelConfig) {
+		return "", fmt.Errorf("the kernel cannot unpack %s (%s): choose another with --compress, or none at all to have it chosen", c, file)
+	}
+	return c, nil
+}
+
+// kernelConfig returns the configuration that the kernel was built with and its
+// file, or nil if it is not to be found.
+func (o *buildOptions) kernelConfig() (text []byte, file string) {
+	for _, file := range []string{
+		filepath.Join(o.moduleDir, "config"),                             // Fedora
+		filepath.Join(o.moduleDir, "../../../boot/config-"+o.release),    // an unpacked package
+		filepath.Join(o.moduleDir, "../../../../boot/config-"+o.release), // the same, with usr/lib/modules
+		"/boot/config-" + o.release,
+	} {
+		if text, err := os.ReadFile(file); err == nil {
+			return text, file
+		}
+	}
+	return nil, ""
+}
+
+// spec gathers what goes into the image.
+func (o *buildOptions) spec(stderr io.Writer) (image.Spec, error) {
+	spec := image.Spec{Release: o.release}
+	cfg, err := readConfig(o.config)
+	if err != nil {
+		return spec, err
+	}
+	if spec.Modules, err = o.chooseModules(cfg); err != nil {
+		return spec, err
+	}
+	spec.Config = []byte(cfg.Text()) // as completed by chooseModules
+	if spec.Init, err = o.readInit(stderr); err != nil {
+		return spec, err
+	}
+	if o.rescue.wanted || cfg.FailureAction == config.Shell {
+		for _, command := range initramfs.RescueCommands() {
+			spec.RescueCommands = append(spec.RescueCommands, path.Base(command))
+		}
+		spec.Rescue, err = o.readRescue()
+	}
+	return spec, err
+}
+
+// readConfig reads and checks a configuration.
+func readConfig(name string) (*config.Config, error) {
+	text, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; kdumpctl sample prints one to start from", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return config.Parse(name, string(text), checkCollector)
+}
+
+// checkCollector is what package config cannot know: whether the core collector
+// understands its command line.
+func checkCollector(args []string) error {
+	_, err := collector.ParseArgs(args)
+	return err
+}
+
+// chooseModules returns the modules to pack. When the image is for this
+// machine, it looks for the target here and completes the configuration.
+func (o *buildOptions) chooseModules(cfg *config.Config) ([]kmod.Module, error) {
+	thisMachine := !o.generic && !o.noModules && len(o.modules) == 0
+	if !thisMachine && cfg.Target.Device == "" {
+		return nil, fmt.Errorf("%s names no target: it must, for another machine", o.config)
+	}
+	device := ""
+	if thisMachine {
+		mountinfo, err := os.ReadFile("/proc/self/mountinfo")
+		if err != nil {
+			return nil, err
+		}
+		if device, err = hostTarget(cfg, parseMounts(string(mountinfo))); err != nil {
+			return nil, err
+		}
+	}
+	if o.noModules {
+		return nil, nil
+	}
+	tree, err := kmod.OpenTree(o.moduleDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w (--no-modules if the kernel has none)", err)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case thisMachine:
+		return image.HostModules(tree, device, cfg.Target.Filesystem)
+	case o.generic:
+		return image.GenericModules(tree, cfg.Target.Filesystem)
+	}
+	return image.NamedModules(tree, o.modules, cfg.Target.Filesystem)
+}
+
+// readInit returns the program for the image.
+func (o *buildOptions) readInit(stderr io.Writer) ([]byte, error) {
+	if o.init != "" {
+		return readStatic(o.init)
+	}
+	file, err := prebuilt(imageBinary)
+	if errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintf(stderr, "kdumpctl build: %v; packing this program instead, which is larger\n", err)
+		file, err = ownExecutable()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return readStatic(file)
+}
+
+// readRescue returns the rescue busybox.
+func (o *buildOptions) readRescue() ([]byte, error) {
+	if o.rescue.path != "" {
+		return readStatic(o.rescue.path)
+	}
+	file, err := prebuilt(rescueBinary)
+	if err != nil {
+		return nil, fmt.Errorf("no rescue shell to pack (make rescue builds it): %w", err)
+	}
+	return readStatic(file)
+}
+
+func printImage(w io.Writer, name string, img *image.Image) {
+	fmt.Fprintf(w, "%s: %s as %s, %s unpacked\n", name, mib(img.Packed), img.Compression, mib(img.Unpacked))
+	for _, p := range img.Parts {
+		if p.Files > 0 {
+			fmt.Fprintf(w, "  %-8s %9.1f KiB  %s\n", p.Name, float64(p.Bytes)/1024, files(p.Files))
+		}
+	}
+	if len(img.Modules) > 0 {
+		var names []string
+		for _, m := range img.Modules {
+			names = append(names, m.Name())
+		}
+		fmt.Fprintf(w, "modules of %s, in this order: %s\n", img.Release, strings.Join(names, " "))
+	}
+	fmt.Fprintf(w, "configuration:\n")
+	for line := range strings.Lines(string(img.Config)) {
+		fmt.Fprintf(w, "  %s", line)
+	}
+}
+
+func files(n int) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return fmt.Sprintf("%d files", n)
+}
+
+// optionalFile is an option that may come with a file name: --x or --x=FILE.
+type optionalFile struct {
+	wanted bool
+	path   string
+}
+
+func (f *optionalFile) String() string   { return f.path }
+func (f *optionalFile) IsBoolFlag() bool { return true } // lets --x stand alone
+
+func (f *optionalFile) Set(s string) error {
+	f.wanted = true
+	if s != "true" { // what package flag passes for --x alone
+		f.path = s
+	}
+	return nil
+}
