@@ -60,6 +60,7 @@ func (a *appender) Write(p []byte) (int, error) {
 type zlibDecoder struct {
 	src     bytes.Reader
 	inflate io.ReadCloser
+	more    [1]byte // here, since it would be allocated for each page otherwise
 }
 
 func (d *Decoder) decodeZlib(page, src []byte) error {
@@ -82,8 +83,7 @@ func (d *Decoder) decodeZlib(page, src []byte) error {
 	if _, err := io.ReadFull(z.inflate, page); err != nil {
 		return err
 	}
-	var more [1]byte
-	if n, err := z.inflate.Read(more[:]); n != 0 || err != io.EOF {
+	if n, err := z.inflate.Read(z.more[:]); n != 0 || err != io.EOF {
 		return errSize
 	}
 	if adler32.Checksum(page) != binary.BigEndian.Uint32(src[len(src)-4:]) {

@@ -34,14 +34,19 @@ func (e *zstdEncoder) Append(dst, page []byte) ([]byte, bool) {
 	return out, true
 }
 
-type zstdDecoder struct {
-	dec     *zstd.Decoder
-	maximum int // page size that dec is limited to
-}
+type zstdDecoder struct{ dec *zstd.Decoder }
 
-func (d *zstdDecoder) decode(page, src []byte) error {
-	if err := d.prepare(len(page)); err != nil {
-		return err
+// decode decodes no more than fits into page. The window that a frame asks for
+// is of no account: the decoder takes the page itself for it.
+func (d *zstdDecoder) decode(page, src []byte) (err error) {
+	if d.dec == nil {
+		d.dec, err = zstd.NewReader(nil,
+			zstd.WithDecoderConcurrency(1),
+			zstd.WithDecoderLowmem(true),
+			zstd.WithDecodeAllCapLimit(true))
+		if err != nil {
+			return err
+		}
 	}
 	out, err := d.dec.DecodeAll(src, page[:0:len(page)])
 	if err != nil {
@@ -51,20 +56,4 @@ func (d *zstdDecoder) decode(page, src []byte) error {
 		return errSize
 	}
 	return nil
-}
-
-// prepare makes a decoder that refuses to decode more than size bytes. The
-// window that a frame asks for is of no account: the decoder takes the page
-// itself for it.
-func (d *zstdDecoder) prepare(size int) (err error) {
-	if d.dec != nil && d.maximum == size {
-		return nil
-	}
-	d.dec, err = zstd.NewReader(nil,
-		zstd.WithDecoderConcurrency(1),
-		zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxMemory(uint64(size)),
-		zstd.WithDecodeAllCapLimit(true))
-	d.maximum = size
-	return err
 }

@@ -101,11 +101,13 @@ type Desc struct {
 const DescSize = 24
 
 // Append appends the form that the descriptor has in a file.
-func (d Desc) Append(b []byte, order binary.AppendByteOrder) []byte {
-	b = order.AppendUint64(b, d.Offset)
-	b = order.AppendUint32(b, d.Size)
-	b = order.AppendUint32(b, uint32(d.Codec))
-	return order.AppendUint64(b, 0) // page_flags, never used
+func (d Desc) Append(b []byte, order binary.ByteOrder) []byte {
+	b = append(b, make([]byte, DescSize)...)
+	at := b[len(b)-DescSize:]
+	order.PutUint64(at, d.Offset)
+	order.PutUint32(at[8:], d.Size)
+	order.PutUint32(at[12:], uint32(d.Codec))
+	return b // with 8 bytes of page_flags, which were never used
 }
 
 // parseDesc reads the descriptor at the beginning of b.

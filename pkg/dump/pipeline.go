@@ -4,7 +4,6 @@ package dump
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"sync"
@@ -18,7 +17,6 @@ type pipeline struct {
 	job   *Job
 	out   io.WriterAt
 	frame *diskdump.Writer
-	order binary.AppendByteOrder
 	plan  planner
 	data  *stream
 	descs *stream
@@ -35,16 +33,12 @@ type tally struct {
 }
 
 func newPipeline(out io.WriterAt, job *Job) (*pipeline, error) {
-	order, ok := job.Meta.Order.(binary.AppendByteOrder)
-	if !ok {
-		return nil, fmt.Errorf("cannot write a dump in byte order %v", job.Meta.Order)
-	}
 	frame, err := diskdump.NewWriter(out, job.meta(), job.Pages.RAM, job.Pages.Kept)
 	if err != nil {
 		return nil, err
 	}
 	part := job.part()
-	p := &pipeline{job: job, out: out, frame: frame, order: order}
+	p := &pipeline{job: job, out: out, frame: frame}
 	p.plan = planner{kept: job.Pages.Kept, end: part.End, most: batchPages(job.Pages.PageSize)}
 	p.plan.run.Start, p.plan.run.End = part.Start, part.Start
 	p.data = newStream(out, frame.DataOffset())
@@ -211,7 +205,7 @@ func (p *pipeline) describe(b *batch, at uint64) []byte {
 				p.stats.Raw++
 			}
 		}
-		descs = d.Append(descs, p.order)
+		descs = d.Append(descs, p.job.Meta.Order)
 	}
 	return descs
 }
