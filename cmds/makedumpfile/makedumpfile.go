@@ -34,6 +34,7 @@ Until it is whole the dump is called DUMPFILE-incomplete.
                         2  page cache       16  free pages
                         4  page cache, with private data, too
                      A second level is tried if the dump does not fit, and so on
+  -e                 leave out the struct pages of pages that are left out
   -f                 overwrite DUMPFILE
   --num-threads N    filter and compress with N threads (all CPUs)
   --show-stats       print how many pages were left out, and why

@@ -20,7 +20,7 @@ func (a *applet) report(r *collector.Report) {
 		return
 	}
 	excluded := r.Zero + r.Excluded.Cache + r.Excluded.CachePrivate + r.Excluded.User +
-		r.Excluded.Free + r.Excluded.HWPoison + r.Excluded.Offline
+		r.Excluded.Free + r.Excluded.HWPoison + r.Excluded.Offline + r.Excluded.StructPages
 	fmt.Fprintln(a.stdout)
 	for _, l := range []struct {
 		name  string
@@ -35,6 +35,7 @@ func (a *applet) report(r *collector.Report) {
 		{"    Free pages              ", r.Excluded.Free},
 		{"    Hwpoison pages          ", r.Excluded.HWPoison},
 		{"    Offline pages           ", r.Excluded.Offline},
+		{"    Struct pages            ", r.Excluded.StructPages},
 		{"  Remaining pages  ", r.Kept - r.Zero},
 		{"  Unreadable pages ", r.Unreadable},
 		{"  Unwritten pages  ", r.Unwritten},
@@ -49,10 +50,10 @@ func (a *applet) report(r *collector.Report) {
 // that nothing needs quoting.
 func (a *applet) reportJSON(r *collector.Report) {
 	fmt.Fprintf(a.stdout, `{"level":%d,"page_size":%d,"pages_ram":%d,"pages_kept":%d,"pages_zero":%d,`+
-		`"excluded":{"cache":%d,"cache_private":%d,"user":%d,"free":%d,"hwpoison":%d,"offline":%d},`+
+		`"excluded":{"cache":%d,"cache_private":%d,"user":%d,"free":%d,"hwpoison":%d,"offline":%d,"struct_pages":%d},`+
 		`"pages_unreadable":%d,"pages_unwritten":%d,"bytes":%d,"complete":%t}`+"\n",
 		r.Level, r.PageSize, r.RAM, r.Kept, r.Zero,
 		r.Excluded.Cache, r.Excluded.CachePrivate, r.Excluded.User, r.Excluded.Free,
-		r.Excluded.HWPoison, r.Excluded.Offline,
+		r.Excluded.HWPoison, r.Excluded.Offline, r.Excluded.StructPages,
 		r.Unreadable, r.Unwritten, r.Bytes, !r.Incomplete())
 }

@@ -56,6 +56,7 @@ var options = [...]option{
 	{short: 'p', set: codec(compress.Snappy)},
 	{short: 'z', set: codec(compress.Zstd)},
 	{short: 'd', arg: true, set: (*Command).setLevels},
+	{short: 'e', set: toggle(func(c *Command) *bool { return &c.StructPages })},
 	{short: 'f', set: toggle(func(c *Command) *bool { return &c.Force })},
 	{short: 'h', long: "help", set: toggle(func(c *Command) *bool { return &c.Help })},
 	{short: 'v', set: toggle(func(c *Command) *bool { return &c.Version })},
@@ -74,7 +75,6 @@ var options = [...]option{
 	{long: "work-dir", arg: true, set: noEffect("--work-dir")},
 	{long: "non-mmap", set: toggle(func(c *Command) *bool { return &c.NoMmap })},
 
-	{short: 'e', refused: notYet},
 	{short: 'E', refused: notYet},
 	{short: 'F', refused: notYet},
 	{short: 'g', arg: true, refused: notYet},

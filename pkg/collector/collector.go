@@ -19,6 +19,7 @@ import (
 
 	"github.com/ukdump/ukdump/pkg/addrxlat"
 	"github.com/ukdump/ukdump/pkg/compress"
+	"github.com/ukdump/ukdump/pkg/diskdump"
 	"github.com/ukdump/ukdump/pkg/dump"
 	"github.com/ukdump/ukdump/pkg/mem"
 	"github.com/ukdump/ukdump/pkg/memmap"
@@ -35,6 +36,8 @@ type Options struct {
 	Levels []int
 	// Codec compresses pages.
 	Codec compress.Codec
+	// StructPages asks to leave out the struct pages of pages that are left out.
+	StructPages bool
 	// Threads is how many goroutines filter and compress; 0 means one for each CPU.
 	Threads int
 	// NoMmap asks for reads instead of mapped windows.
@@ -134,6 +137,9 @@ func save(ctx context.Context, core *vmcore.Core, out io.WriterAt, level int, op
 			opts.Progress(Progress{Step: Writing, Done: done, Total: kept, Bytes: bytes})
 		}
 	}
+	if pages.NoStructPages {
+		job.Meta.Status |= diskdump.NoVmemmap
+	}
 	stats, err := dump.WriteDiskdump(ctx, out, job)
 	if err != nil && !errors.Is(err, dump.ErrIncomplete) {
 		return nil, err
@@ -180,7 +186,9 @@ func filter(ctx context.Context, core *vmcore.Core, level int, opts *Options) (*
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	filterOpts := pagefilter.Options{Level: level, Threads: threads, Warn: opts.Warn}
+	filterOpts := pagefilter.Options{
+		Level: level, StructPages: opts.StructPages, Threads: threads, Warn: opts.Warn,
+	}
 	if opts.Progress != nil {
 		filterOpts.Progress = func(done mem.PFN) {
 			opts.Progress(Progress{Step: Filtering, Done: uint64(done), Total: uint64(end)})

@@ -19,6 +19,9 @@ import (
 type Options struct {
 	// Level is the dump level, 0 to LevelMax.
 	Level int
+	// StructPages asks to leave out, too, the pages that hold nothing but struct
+	// pages of pages that are left out: makedumpfile's option -e.
+	StructPages bool
 	// Threads is how many goroutines go through the struct pages; at least 1.
 	Threads int
 	// Warn is called with a line for everything that makes the filter keep more
@@ -72,7 +75,11 @@ func Filter(ctx context.Context, core *vmcore.Core, space *addrxlat.Space, pages
 		return nil, err
 	}
 	f.finish(opts.Warn)
-	return s, nil
+	if opts.StructPages {
+		s.NoStructPages = true
+		s.Excluded.StructPages = f.excludeStructPages(ctx)
+	}
+	return s, ctx.Err()
 }
 
 // filter is one pass over all sections by several workers.

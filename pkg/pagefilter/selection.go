@@ -20,12 +20,18 @@ type Selection struct {
 	// Level is the dump level that the selection was made at; bit 0 (1) asks
 	// the writer to share one copy of all zero pages.
 	Level int
+	// NoStructPages says that pages full of struct pages of excluded pages were
+	// excluded, too.
+	NoStructPages bool
 	// Excluded is how many pages of each class are in RAM but not in Kept.
 	Excluded Counts
 }
 
 // Counts has a number of pages for each class.
-type Counts struct{ Cache, CachePrivate, User, Free, HWPoison, Offline uint64 }
+type Counts struct {
+	Cache, CachePrivate, User, Free, HWPoison, Offline uint64
+	StructPages                                        uint64 // see Options.StructPages
+}
 
 // pageShift returns the base-2 logarithm of PageSize.
 func (s *Selection) pageShift() uint { return uint(bits.TrailingZeros(uint(s.PageSize))) }
