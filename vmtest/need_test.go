@@ -1,0 +1,94 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package vmtest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// lack ends a test that lacks something: it skips, unless the Makefile, which
+// fetches everything first, has said that nothing may lack.
+func lack(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("UKDUMP_TEST_REQUIRE") != "" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// suites returns the Debian suites whose kernels are tested, in the
+// environment variable UKDUMP_TEST_SUITES or bookworm (6.1) and trixie (6.12).
+func suites() []string {
+	return strings.Fields(or(os.Getenv("UKDUMP_TEST_SUITES"), "bookworm trixie"))
+}
+
+func needKernel(t testing.TB, suite string) Kernel {
+	t.Helper()
+	k, err := FindKernel(suite)
+	if err != nil {
+		lack(t, "%v", err)
+	}
+	return k
+}
+
+// needCore returns the kernel of the suite and the untouched core of its crash.
+func needCore(t testing.TB, suite string) (Kernel, string) {
+	t.Helper()
+	k := needKernel(t, suite)
+	if _, err := os.Stat(k.Core()); err != nil {
+		lack(t, "no core of a crash of %s: run make cores", k.Release)
+	}
+	return k, k.Core()
+}
+
+// needTool returns the path of a reader of a release that knows the suite's
+// kernel: that of the same release for 6.1 and older, of forky for newer ones
+// (trixie's makedumpfile does not find the free pages of trixie's kernel).
+func needTool(t testing.TB, name, suite string) string {
+	t.Helper()
+	from := "forky"
+	if suite == "bookworm" || suite == "bullseye" {
+		from = "bookworm"
+	}
+	path := filepath.Join(Build, "tools", name+"-"+from)
+	if _, err := os.Stat(path); err != nil {
+		lack(t, "no %s: run vmtest/fetch tools %s", name, from)
+	}
+	return path
+}
+
+func needVmlinux(t testing.TB, k Kernel) string {
+	t.Helper()
+	if _, err := os.Stat(k.Vmlinux()); err != nil {
+		lack(t, "no debug information of %s: run vmtest/fetch debug %s", k.Release, k.Suite)
+	}
+	return k.Vmlinux()
+}
+
+// ukdump returns the path of the program under test, as make build leaves it.
+func ukdump(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(Build, "ukdump")
+	if _, err := os.Stat(path); err != nil {
+		lack(t, "no %s: run make build", path)
+	}
+	return path
+}
+
+// output runs a program and returns its standard output; it fails the test with
+// all output if the program fails.
+func output(t testing.TB, name string, args ...string) string {
+	t.Helper()
+	var stderr strings.Builder
+	cmd := exec.Command(name, args...)
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, stderr.String(), out)
+	}
+	return string(out)
+}
