@@ -3,7 +3,8 @@
 // Package initramfs has what goes into capture images, as plain text that can
 // be read and changed without knowing Go: which drivers a generic image gets,
 // which commands a rescue shell has, a configuration to start from. Next to
-// them lie the files that a distribution package installs.
+// them lies ukdump.service, which a distribution package installs to have the
+// image armed at boot.
 package initramfs
 
 import (

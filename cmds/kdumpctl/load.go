@@ -26,8 +26,8 @@ after a change of the configuration. Needs root.
   --kernel-image FILE the kernel itself (/boot/vmlinuz-RELEASE or where else
                       distributions keep it)
   --initrd FILE       the capture image (/var/lib/ukdump/initrd-RELEASE.img)
-  --append OPTIONS    add to the capture kernel's command line, at its end; takes
-                      the place of an added option of the same name
+  --append OPTIONS    add to the capture kernel's command line, at its end; this
+                      takes the place of an added option of the same name
   --remove NAME,...   leave options out of it
   --dry-run           print what would be loaded, and check it, but do not load
 
@@ -35,7 +35,7 @@ An image is checked before it is loaded: that it is whole, and that its modules
 belong to the kernel.
 
 The capture kernel's command line is the running kernel's, without what would
-harm there (crashkernel=, root=, huge pages, quiet, …), and with these options:
+do harm there (crashkernel=, root=, huge pages, quiet and more), and with:
 
 `
 

@@ -46,7 +46,8 @@ func run(argv []string, pid int, stdin io.Reader, stdout, stderr io.Writer) int 
 	}
 	name, args := filepath.Base(argv[0]), argv[1:]
 	if pid == 1 && name == "init" {
-		name = "kdumpinit"
+		// The kernel hands us those of its own options that it does not know.
+		name, args = "kdumpinit", nil
 	}
 	if a := find(name); a != nil {
 		return a.run(args, stdin, stdout, stderr)

@@ -31,23 +31,23 @@ type Option struct {
 // added are the options of the capture kernel. Documentation/admin-guide/
 // kernel-parameters.txt of Linux describes each.
 var added = []Option{
-	{"nr_cpus=1", "per-CPU memory for one CPU; the others may be in any state", ""},
-	{"reset_devices", "drivers reset devices that the crashed kernel left running", ""},
-	{"rootfstype=ramfs", "the image may use all memory; tmpfs stops at half and truncates it", ""},
-	{"panic=10", "a capture kernel that panics reboots, 10 s after its last words", ""},
-	{"oops=panic", "a capture kernel that oopses before or beside PID 1 reboots, too", ""},
-	{"printk.devkmsg=on", "progress written to /dev/kmsg is not rate-limited", ""},
+	{"nr_cpus=1", "memory for one CPU; the others are in any state", ""},
+	{"reset_devices", "drivers reset devices that were left running", ""},
+	{"rootfstype=ramfs", "tmpfs would stop at half of memory and cut it off", ""},
+	{"panic=10", "reboot 10 s after a panic of the capture kernel", ""},
+	{"oops=panic", "an oops of it is a panic, before PID 1 as after", ""},
+	{"printk.devkmsg=on", "no rate limit on the progress in /dev/kmsg", ""},
 	{"cgroup_disable=memory", "no bookkeeping memory for each page", ""},
-	{"transparent_hugepage=never", "no 2 MiB rounding of a small memory, no khugepaged", ""},
+	{"transparent_hugepage=never", "no rounding up to 2 MiB, no khugepaged", ""},
 	{"cma=0", "no contiguous memory set aside", ""},
-	{"hugetlb_cma=0", "no contiguous memory set aside for huge pages", ""},
-	{"novmcoredd", "drivers do not store device memory in a small memory", ""},
-	{"irqpoll", "a device whose interrupt goes astray is found by polling", "amd64"},
-	{"numa=off", "no structures for nodes whose memory belongs to the crashed kernel", "amd64"},
-	{"nokaslr", "the reservation is not fragmented by a random kernel address", "amd64"},
-	{"mce=off", "a machine check left from the crash does not end the capture", "amd64"},
-	{"hest_disable", "a firmware error left from the crash does not end the capture", "amd64"},
-	{"acpi_no_memhotplug", "hot-added memory, which holds the crash, is not taken into use", "amd64"},
+	{"hugetlb_cma=0", "none for huge pages either", ""},
+	{"novmcoredd", "no copies of device memory", ""},
+	{"irqpoll", "find devices whose interrupt goes astray", "amd64"},
+	{"numa=off", "no structures for nodes that cannot be used", "amd64"},
+	{"nokaslr", "no random address that fragments the reservation", "amd64"},
+	{"mce=off", "a machine check left over is no second crash", "amd64"},
+	{"hest_disable", "nor is a firmware error left over", "amd64"},
+	{"acpi_no_memhotplug", "hot-added memory holds the crash: leave it alone", "amd64"},
 }
 
 // Added returns the options that a capture kernel on arch (a GOARCH name) gets.
