@@ -1,13 +1,13 @@
 // Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
 
 // Package capture is the capture run: what PID 1 of the capture kernel does
-// from its start to the reboot. It is one list of phases (phases.go), carried
-// out by one loop (run.go) that gives each its deadline, and one way out
-// (end.go), which reboots, whatever happened before.
+// from its start to the reboot. It is a list of phases (phases.go), carried out
+// by one loop that gives each its deadline (run.go), and one way out (end.go),
+// which reboots, whatever happened before.
 //
 // # What it leaves behind
 //
-// A directory on the target, named after the machine and the time of the crash,
+// A directory on the target, named after the machine and the time of the crash
 // in UTC, as VMCOREINFO has it:
 //
 //	/var/crash/127.0.0.1-2026-01-31-23:59:59/
@@ -21,28 +21,28 @@
 //
 // # What it says on the console
 //
-// Every line goes through the kernel's log, as "ukdump: …", and reads
+// Every line goes through the kernel's log and reads
 //
-//	ukdump: start version=VERSION kernel=RELEASE memory=MiB
+//	ukdump: start kernel=RELEASE memory=MiB available=MiB
 //	ukdump: PHASE: done in 0.123s
 //	ukdump: PHASE: failed after 0.123s: REASON
-//	ukdump: PHASE: gave up after 30.000s: no end in sight
-//	ukdump: PHASE: skipped: NEEDED PHASE did not succeed
+//	ukdump: PHASE: gave up after 30.000s
+//	ukdump: PHASE: skipped: OTHER PHASE did not succeed
 //	ukdump: PHASE: anything worth knowing
 //	ukdump: result=ok dir=DIRECTORY level=31 bytes=12345678 unreadable=0 seconds=4.2 rss=23.4
 //	ukdump: end action=reboot
 //
-// with one result line in each run, for machines to match. The phases are, in
-// this order: config, core, modules, device, mount, directory, dmesg, progress,
-// dump, report, unmount. The result is
+// with one result line in each run, for machines to match. The phases are
+// config, core, modules, device, mount, directory, dmesg, dump, report, shell
+// and unmount. The result is
 //
-//	ok       the dump is complete and the kernel log is saved
-//	partial  something is saved: the log alone, the dump without the log, or a
-//	         dump that lacks pages
+//	ok       the dump has every page it should, and the kernel log is saved
+//	partial  something is saved: the log without the dump, the dump without the
+//	         log, or a dump that lacks pages
 //	failed   nothing is saved
 //
-// In the result line, DIRECTORY is the path on the target or "-", bytes is the
-// size of vmcore, unreadable the number of pages that were to be dumped and
-// could not be read, seconds the time since the start, and rss the largest
-// resident size of the process in MiB.
+// In the result line, dir is the path on the target, level the dump level
+// ("-" for both if there is none), bytes the size of the dump, unreadable how
+// many pages should have been in it and could not be read, seconds the time
+// since the start, and rss the largest resident size of the process in MiB.
 package capture

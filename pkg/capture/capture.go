@@ -1,0 +1,44 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package capture
+
+import (
+	"runtime/debug"
+	"time"
+
+	"github.com/ukdump/ukdump/pkg/config"
+)
+
+// Run is the capture run, from the start of PID 1 to the reboot. It returns only
+// if this machine cannot be rebooted; its caller then has nothing left to do but
+// to end the process. Check tells whether it may be called.
+func Run() {
+	m := captureKernel()
+	r := newRun(m, &runLog{start: time.Now()})
+	action := config.Reboot
+	defer func() {
+		// A bug in this package must not keep the machine from rebooting.
+		if v := recover(); v != nil {
+			r.log.printf("panic: %v: %s", v, debug.Stack())
+		}
+		r.end(action)
+	}()
+
+	problems := prepare(m)
+	r.log.openConsole(m.dev)
+	r.log.printf("start kernel=%s memory=%d available=%d", m.release(),
+		m.memInfo("MemTotal")>>20, m.memInfo("MemAvailable")>>20)
+	for _, err := range problems {
+		if err != nil {
+			r.log.printf("start: %v", err)
+		}
+	}
+
+	s := r.carryOut(phases(), initial(m))
+	r.log.printf("%s", r.resultLine(s))
+	action = s.action()
+}
+
+func newRun(m machine, log *runLog) *run {
+	return &run{log: log, machine: m, succeeded: map[string]bool{}}
+}

@@ -1,0 +1,342 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package capture
+
+import (
+	"encoding/binary"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ukdump/ukdump/pkg/config"
+	"github.com/ukdump/ukdump/pkg/diskdump"
+)
+
+// fakeMachine is a capture kernel with the running kernel's /proc, /sys and
+// /dev, and everything else in temporary directories.
+func fakeMachine(t *testing.T, core, conf string) machine {
+	t.Helper()
+	dir := t.TempDir()
+	m := machine{
+		proc: "/proc", sys: "/sys", dev: "/dev",
+		core:    core,
+		config:  filepath.Join(dir, "kdump.conf"),
+		modules: filepath.Join(dir, "modules"),
+		mount:   filepath.Join(dir, "mnt"),
+		shell:   filepath.Join(dir, "gosh"),
+	}
+	if err := os.WriteFile(m.config, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// newDisk attaches a new file system as a block device, or skips.
+func newDisk(t *testing.T, size int64, mkfs ...string) (image string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to mount")
+	}
+	image = filepath.Join(t.TempDir(), "image")
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, size); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(mkfs[0], append(mkfs[1:], image)...).CombinedOutput(); err != nil {
+		t.Skipf("%q: %v\n%s", mkfs, err, out)
+	}
+	loop, err := exec.Command("losetup", "--find", "--show", image).Output()
+	if err != nil {
+		t.Skipf("losetup: %v", err)
+	}
+	t.Cleanup(func() { exec.Command("losetup", "--detach", strings.TrimSpace(string(loop))).Run() })
+	return image
+}
+
+// uuid returns the UUID that blkid finds.
+func uuid(t *testing.T, image string) string {
+	t.Helper()
+	out, err := exec.Command("blkid", "-p", "-o", "value", "-s", "UUID", image).Output()
+	if err != nil {
+		t.Skipf("blkid: %v", err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// tinyCore returns the path of an ELF core of 64 KiB of memory without any note,
+// so without a word about its kernel.
+func tinyCore(t *testing.T) string {
+	t.Helper()
+	const memory = 64 << 10
+	le := binary.LittleEndian
+	elf := append([]byte("\x7fELF\x02\x01\x01"), make([]byte, 9)...) // 64 bits, little endian
+	elf = le.AppendUint16(elf, 4)                                    // ET_CORE
+	elf = le.AppendUint16(elf, 62)                                   // EM_X86_64
+	elf = le.AppendUint32(elf, 1)
+	elf = le.AppendUint64(elf, 0)
+	elf = le.AppendUint64(elf, 64) // program headers
+	elf = le.AppendUint64(elf, 0)
+	elf = le.AppendUint32(elf, 0)
+	for _, n := range []uint16{64, 56, 1, 0, 0, 0} {
+		elf = le.AppendUint16(elf, n)
+	}
+	elf = le.AppendUint32(elf, 1) // PT_LOAD
+	elf = le.AppendUint32(elf, 7)
+	for _, n := range []uint64{4096, 0, 0, memory, memory, 0} {
+		elf = le.AppendUint64(elf, n)
+	}
+	elf = append(elf, make([]byte, 4096-len(elf))...)
+	for i := range memory {
+		elf = append(elf, byte(i/4096))
+	}
+	path := filepath.Join(t.TempDir(), "core")
+	if err := os.WriteFile(path, elf, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// files returns what lies in the only directory below dir of the file system,
+// by name.
+func files(t *testing.T, image, dir string) map[string][]byte {
+	t.Helper()
+	mount := t.TempDir()
+	if out, err := exec.Command("mount", "-o", "loop,ro", image, mount).CombinedOutput(); err != nil {
+		t.Fatalf("mount: %v\n%s", err, out)
+	}
+	defer exec.Command("umount", mount).Run()
+	found := map[string][]byte{}
+	dirs, _ := filepath.Glob(filepath.Join(mount, dir, "*"))
+	if len(dirs) != 1 {
+		t.Fatalf("%s has %q, want one directory", dir, dirs)
+	}
+	names, _ := filepath.Glob(filepath.Join(dirs[0], "*"))
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found[filepath.Base(name)] = data
+	}
+	return found
+}
+
+// TestUnknownKernel saves a level-1 dump of memory that nothing is known of.
+func TestUnknownKernel(t *testing.T) {
+	image := newDisk(t, 64<<20, "mkfs.ext4", "-q", "-F")
+	conf := "ext4 UUID=" + uuid(t, image) + "\npath /dumps\n"
+	r, console := testRun(fakeMachine(t, tinyCore(t), conf))
+	s := r.carryOut(phases(), initial(r.machine))
+	t.Log(console)
+	if s.result() != "partial" || s.dump.report == nil || s.dump.report.Level != 1 {
+		t.Errorf("result %s, dump %+v, want partial with a dump of level 1", s.result(), s.dump.report)
+	}
+	got := files(t, image, "dumps")
+	if len(got) != 2 || len(got["vmcore"]) == 0 {
+		t.Errorf("the directory has %d files, %d bytes of vmcore, want vmcore and kdump.log", len(got), len(got["vmcore"]))
+	}
+	for _, want := range []string{"dmesg: failed", "dump: done", "result=partial dir=/dumps/127.0.0.1-"} {
+		if !strings.Contains(string(got["kdump.log"]), want) {
+			t.Errorf("kdump.log does not have %q", want)
+		}
+	}
+}
+
+// TestNoCore has nothing to save, but says so where the dump would be.
+func TestNoCore(t *testing.T) {
+	image := newDisk(t, 64<<20, "mkfs.ext4", "-q", "-F")
+	conf := "ext4 UUID=" + uuid(t, image) + "\nfailure_action poweroff"
+	m := fakeMachine(t, "/dev/null", conf)
+	r, console := testRun(m)
+	s := r.carryOut(phases(), initial(m))
+	t.Log(console)
+	if s.result() != "failed" || s.action() != config.PowerOff {
+		t.Errorf("result %s, action %s, want failed, poweroff", s.result(), s.action())
+	}
+	got := files(t, image, "var/crash")
+	if len(got) != 1 || !strings.Contains(string(got["kdump.log"]), "core: failed") {
+		t.Errorf("the directory has %d files, want kdump.log alone, which says that there was no core", len(got))
+	}
+}
+
+func TestBadConfig(t *testing.T) {
+	m := fakeMachine(t, "/dev/null", "ext4 UUID=0\nfinal_action off\n")
+	r, console := testRun(m)
+	s := r.carryOut(phases(), initial(m))
+	got := lines(console.String())
+	if want := `config: failed after Ts: kdump.conf:2: final_action: "off" is none of reboot, halt, poweroff`; got[0] != want {
+		t.Errorf("console has %q, want %q", got[0], want)
+	}
+	if s.result() != "failed" || s.action() != config.Reboot {
+		t.Errorf("result %s, action %s, want failed, reboot", s.result(), s.action())
+	}
+}
+
+// TestRealCore takes a real core, from the VM tests, to every file system.
+func TestRealCore(t *testing.T) {
+	cores, _ := filepath.Glob("../../build/cores/6.1.*.elf")
+	if len(cores) == 0 {
+		t.Skip("no core in build/cores")
+	}
+	for _, test := range []struct {
+		fs   string
+		mkfs string
+	}{
+		{"ext4", "mkfs.ext4 -q -F"},
+		{"ext3", "mkfs.ext3 -q -F"},
+		{"xfs", "mkfs.xfs -q"},
+		{"btrfs", "mkfs.btrfs -q"},
+	} {
+		t.Run(test.fs, func(t *testing.T) {
+			image := newDisk(t, 1<<30, strings.Fields(test.mkfs)...)
+			conf := test.fs + " UUID=" + uuid(t, image) + "\n"
+			r, console := testRun(fakeMachine(t, cores[0], conf))
+			s := r.carryOut(phases(), initial(r.machine))
+			t.Log(console)
+			if s.result() != "ok" {
+				t.Fatalf("result %s, want ok", s.result())
+			}
+			line := r.resultLine(s)
+			want := regexp.MustCompile(`^result=ok dir=/var/crash/127\.0\.0\.1-\d{4}-\d\d-\d\d-\d\d:\d\d:\d\d level=31 bytes=\d{7,} unreadable=0 seconds=\d+\.\d rss=\d+\.\d$`)
+			if !want.MatchString(line) {
+				t.Errorf("result line %q does not match %s", line, want)
+			}
+			got := files(t, image, "var/crash")
+			if len(got) != 3 || int64(len(got["vmcore"])) != s.dump.report.Bytes {
+				t.Errorf("%d files, vmcore has %d bytes, want 3 and %d", len(got), len(got["vmcore"]), s.dump.report.Bytes)
+			}
+			for name, text := range map[string]string{
+				"vmcore":           "KDUMP   ",
+				"vmcore-dmesg.txt": "] Linux version 6.1.",
+				"kdump.log":        line[:strings.Index(line, " seconds=")],
+			} {
+				if !strings.Contains(string(got[name]), text) {
+					t.Errorf("%s does not have %q", name, text)
+				}
+			}
+		})
+	}
+}
+
+// TestDiskFull has room for the logs and a part of the dump.
+func TestDiskFull(t *testing.T) {
+	cores, _ := filepath.Glob("../../build/cores/6.1.*.elf")
+	if len(cores) == 0 {
+		t.Skip("no core in build/cores")
+	}
+	image := newDisk(t, 8<<20, "mkfs.ext4", "-q", "-F")
+	conf := "ext4 UUID=" + uuid(t, image) + "\n"
+	r, console := testRun(fakeMachine(t, cores[0], conf))
+	s := r.carryOut(phases(), initial(r.machine))
+	t.Log(console)
+	if s.result() != "partial" || s.dump.complete {
+		t.Errorf("result %s, dump %+v, want partial", s.result(), s.dump)
+	}
+	got := files(t, image, "var/crash")
+	if got["vmcore"] != nil || got["vmcore-incomplete"] == nil || got["vmcore-dmesg.txt"] == nil ||
+		!strings.Contains(string(got["kdump.log"]), "no space left") {
+		t.Errorf("the directory has %d files, want vmcore-incomplete, vmcore-dmesg.txt and a kdump.log that says why", len(got))
+	}
+	// What there is of the dump must open.
+	path := filepath.Join(t.TempDir(), "vmcore-incomplete")
+	if err := os.WriteFile(path, got["vmcore-incomplete"], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	core, err := diskdump.Open(path)
+	if err != nil {
+		t.Fatalf("the incomplete dump does not open: %v", err)
+	}
+	core.Close()
+}
+
+// TestSet makes sure that nothing is changed on a machine that is not ours: the
+// tests run on one.
+func TestSet(t *testing.T) {
+	proc := t.TempDir()
+	file := filepath.Join(proc, "sys", "panic")
+	if err := os.Mkdir(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("0"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		ours bool
+		name string
+		want string
+	}{
+		{false, "panic", "0"},
+		{true, "missing", "0"},
+		{true, "panic", "5"},
+	} {
+		if err := (machine{proc: proc, ours: test.ours}).set(knob{test.name, "5"}); err != nil {
+			t.Errorf("set(%s): %v", test.name, err)
+		}
+		if got, _ := os.ReadFile(file); string(got) != test.want {
+			t.Errorf("after set(%s), ours=%v, the value is %s, want %s", test.name, test.ours, got, test.want)
+		}
+	}
+	if fakeMachine(t, "", "").ours {
+		t.Error("the machine of the tests is taken for ours")
+	}
+}
+
+func TestDirectoryName(t *testing.T) {
+	at := time.Date(2026, 1, 31, 23, 59, 58, 0, time.UTC)
+	for fs, want := range map[string]string{
+		"ext4": "127.0.0.1-2026-01-31-23:59:58",
+		"vfat": "127.0.0.1-2026-01-31-23-59-58",
+	} {
+		if got := directoryName(at, fs); got != want {
+			t.Errorf("directoryName(%s) = %s, want %s", fs, got, want)
+		}
+	}
+}
+
+func TestCheckRefuses(t *testing.T) {
+	if err := Check(); err == nil || !strings.Contains(err.Error(), "running system") {
+		t.Errorf("Check = %v, want a refusal, as this is no capture kernel", err)
+	}
+}
+
+func TestIsCaptureKernel(t *testing.T) {
+	proc := t.TempDir()
+	m := machine{proc: proc, core: filepath.Join(proc, "vmcore")}
+	set := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(proc, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("cmdline", "quiet crashkernel=256M xelfcorehdr=1\n")
+	if m.isCaptureKernel() {
+		t.Error("a kernel without /proc/vmcore is taken for a capture kernel")
+	}
+	set("cmdline", "quiet elfcorehdr=0x7000000\n")
+	if !m.isCaptureKernel() {
+		t.Error("elfcorehdr= is not recognised")
+	}
+	set("cmdline", "quiet\n")
+	set("vmcore", "")
+	if !m.isCaptureKernel() {
+		t.Error("/proc/vmcore is not recognised")
+	}
+}
+
+func TestReadKiB(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "meminfo")
+	text := "MemTotal:         123 kB\nMemFree: \nMemAvailable: x kB\nHuge: 99999999999999999999 kB\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]int64{"MemTotal": 123 << 10, "MemFree": 0, "MemAvailable": 0, "Huge": 0, "None": 0} {
+		if got := readKiB(file, key); got != want {
+			t.Errorf("readKiB(%s) = %d, want %d", key, got, want)
+		}
+	}
+}

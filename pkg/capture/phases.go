@@ -1,0 +1,217 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ukdump/ukdump/pkg/blockdev"
+	"github.com/ukdump/ukdump/pkg/collector"
+	"github.com/ukdump/ukdump/pkg/config"
+	"github.com/ukdump/ukdump/pkg/kmod"
+	"github.com/ukdump/ukdump/pkg/target"
+	"github.com/ukdump/ukdump/pkg/target/file"
+	"github.com/ukdump/ukdump/pkg/vmcore"
+)
+
+// phases returns the run, in its order: everything that happens between the
+// start and the reboot. The kernel log is small and says most, so it is saved
+// before the dump is begun.
+func phases() []phase {
+	return []phase{
+		{name: "config", limit: within(10 * time.Second), do: readConfig},
+		{name: "core", limit: within(30 * time.Second), do: openCore},
+		{name: "modules", limit: within(time.Minute), do: loadModules},
+		{name: "device", limit: deviceTimeout, needs: []string{"config"}, do: findDevice},
+		{name: "mount", limit: within(2 * time.Minute), needs: []string{"device"}, do: mountTarget},
+		{name: "directory", limit: within(time.Minute), needs: []string{"mount"}, do: makeDirectory},
+		{name: "dmesg", limit: within(time.Minute), needs: []string{"core", "directory"}, do: saveDmesg},
+		{name: "dump", limit: within(untilDeadline), grace: 15 * time.Second, needs: []string{"core", "directory"}, do: saveDump},
+		{name: "report", limit: within(20 * time.Second), needs: []string{"directory"}, last: true, do: saveReport},
+		{name: "shell", limit: shellTimeout, when: wantsShell, last: true, do: openShell},
+		{name: "unmount", limit: within(20 * time.Second), needs: []string{"mount"}, last: true, do: unmountTarget},
+	}
+}
+
+// lastPhases is how long the phases after the deadline take at most, but for a
+// shell, and the end of the run with them.
+const lastPhases = 2 * time.Minute
+
+// state is what the run has found out so far.
+type state struct {
+	config   *config.Config
+	deadline time.Duration // of the run but for its last phases, since its start
+	core     *vmcore.Core
+	device   blockdev.Found
+	dir      *file.Dir
+	path     string      // of dir, on the target
+	report   target.File // kdump.log
+	dmesg    bool        // the kernel log is saved
+	dump     dumpResult
+}
+
+// initial returns what is known before the configuration is read.
+func initial(m machine) state {
+	return state{config: config.Default(), deadline: defaultDeadline(m)}
+}
+
+// defaultDeadline is 15 minutes and a minute for each 8 GiB that the crashed
+// machine had, as far as that is known.
+func defaultDeadline(m machine) time.Duration {
+	const share = 8 << 30
+	size := int64(0)
+	if info, err := os.Stat(m.core); err == nil {
+		size = info.Size()
+	}
+	return 15*time.Minute + time.Duration(size/share)*time.Minute
+}
+
+func deviceTimeout(s state) time.Duration { return s.config.DeviceTimeout }
+
+// readConfig reads the configuration that is packed into the image.
+func readConfig(_ context.Context, r *run, s state) (state, error) {
+	text, err := os.ReadFile(r.machine.config)
+	if err != nil {
+		return s, err
+	}
+	parsed, err := config.Parse(r.machine.config, string(text), checkCollector)
+	if err != nil {
+		return s, err
+	}
+	s.config = parsed
+	for _, err := range s.config.Override(r.machine.cmdline(), checkCollector) {
+		r.log.printf("config: ignored: %v", err)
+	}
+	if s.config.Deadline != 0 {
+		s.deadline = s.config.Deadline
+	}
+	r.machine.rebootIfHung(s.deadline)
+	if s.config.Target.Device == "" {
+		return s, errors.New("kdump.conf names no target, for example: ext4 UUID=…")
+	}
+	return s, nil
+}
+
+func checkCollector(args []string) error {
+	_, err := collector.ParseArgs(args)
+	return err
+}
+
+// openCore opens the crashed machine's memory.
+func openCore(_ context.Context, r *run, s state) (state, error) {
+	core, err := vmcore.Open(r.machine.core)
+	if err != nil {
+		return s, err
+	}
+	if core.Info == nil {
+		r.log.printf("core: a core of %s without kernel information: %v", core.Machine(), core.InfoErr)
+	} else {
+		r.log.printf("core: Linux %s, %s, crashed %s", core.Info.OSRelease(), core.Machine(),
+			crashTime(core).Format(time.RFC3339))
+	}
+	s.core = core
+	return s, nil
+}
+
+// crashTime returns when the machine crashed, in UTC; now, if it does not say.
+func crashTime(core *vmcore.Core) time.Time {
+	if core != nil && core.Info != nil && core.Info.CrashTime() > 0 {
+		return time.Unix(core.Info.CrashTime(), 0).UTC()
+	}
+	return time.Now().UTC()
+}
+
+// loadModules loads the modules in the image. One that fails costs what needs
+// it: the target may do without.
+func loadModules(ctx context.Context, r *run, s state) (state, error) {
+	const each = 20 * time.Second // udev warns after 60, and this is not the only one
+	f, err := os.Open(r.machine.modules)
+	if errors.Is(err, os.ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	defer f.Close()
+	list, err := kmod.ParseList(f)
+	if err != nil {
+		return s, fmt.Errorf("%s: %w", r.machine.modules, err)
+	}
+	failed := 0
+	kmod.Load(ctx, list, each, func(l kmod.Loaded) {
+		if l.Err != nil {
+			r.log.printf("modules: %s: %v", l.Name, l.Err)
+			failed++
+		}
+	})
+	if failed > 0 {
+		return s, fmt.Errorf("%d of %d modules did not load", failed, len(list))
+	}
+	return s, nil
+}
+
+// findDevice waits for the target's block device.
+func findDevice(ctx context.Context, r *run, s state) (state, error) {
+	warn := func(line string) { r.log.printf("device: %s", line) }
+	found, err := blockdev.Find(ctx, r.machine.sys, r.machine.dev, s.config.Target.Device, warn)
+	if err != nil {
+		return s, err
+	}
+	r.log.printf("device: %s is %s, %d MiB", s.config.Target.Device, found.Path, found.Size>>20)
+	s.device = found
+	return s, nil
+}
+
+// mountTarget mounts the target's file system.
+func mountTarget(_ context.Context, r *run, s state) (state, error) {
+	if err := os.MkdirAll(r.machine.mount, 0o700); err != nil {
+		return s, err
+	}
+	return s, mountDevice(s.device, s.config.Target.Filesystem, r.machine.mount)
+}
+
+// maxReport is set aside on the target for kdump.log, in bytes, so that it can
+// be written even if the dump fills the device.
+const maxReport = 2 * maxLog
+
+// makeDirectory makes the directory for the files of this run.
+func makeDirectory(ctx context.Context, r *run, s state) (state, error) {
+	name := directoryName(crashTime(s.core), s.config.Target.Filesystem)
+	dir, path, err := file.Make(r.machine.mount, s.config.Dir, name)
+	if err != nil {
+		return s, err
+	}
+	s.dir, s.path = dir, path
+	if free, err := dir.Free(ctx); err == nil {
+		r.log.printf("directory: %s, %d MiB free", path, free>>20)
+	}
+	if s.report, err = createReport(ctx, dir, maxReport); err != nil {
+		r.log.printf("directory: no room is set aside for kdump.log: %v", err)
+	}
+	return s, nil
+}
+
+// directoryName names the directory as kdump-utils does for dumps to a local
+// disk, but in UTC, which needs no time zone data and is never set back.
+func directoryName(crashed time.Time, fsType string) string {
+	layout := "2006-01-02-15:04:05"
+	if fsType == "vfat" { // which has no colons in names
+		layout = "2006-01-02-15-04-05"
+	}
+	return "127.0.0.1-" + crashed.Format(layout)
+}
+
+// unmountTarget unmounts the target. What the run saved is durable before; this
+// spares the next boot the replay of a journal.
+func unmountTarget(_ context.Context, r *run, s state) (state, error) {
+	if s.dir != nil {
+		s.dir.Close()
+	}
+	return s, unix.Unmount(r.machine.mount, 0)
+}

@@ -1,0 +1,77 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ukdump/ukdump/pkg/target"
+)
+
+// result says in a word what a run has achieved; see the package comment.
+func (s state) result() string {
+	switch {
+	case s.dmesg && s.dump.complete && !s.dump.report.Incomplete():
+		return "ok"
+	case s.dmesg || s.dump.report != nil:
+		return "partial"
+	}
+	return "failed"
+}
+
+// resultLine is the line that machines match.
+func (r *run) resultLine(s state) string {
+	dir, level, bytes, unreadable := "-", "-", int64(0), uint64(0)
+	if s.path != "" {
+		dir = s.path
+	}
+	if report := s.dump.report; report != nil {
+		level, bytes, unreadable = fmt.Sprint(report.Level), report.Bytes, report.Unreadable
+	}
+	return fmt.Sprintf("result=%s dir=%s level=%s bytes=%d unreadable=%d seconds=%.1f rss=%.1f",
+		s.result(), dir, level, bytes, unreadable,
+		time.Since(r.log.start).Seconds(), float64(r.machine.peakMemory())/(1<<20))
+}
+
+// createReport starts kdump.log. It outlives the phase that starts it, and so
+// the phase's context.
+func createReport(ctx context.Context, dir target.Target, reserve int64) (target.File, error) {
+	return dir.Create(context.WithoutCancel(ctx), "kdump.log", reserve)
+}
+
+// saveReport saves kdump.log.
+func saveReport(ctx context.Context, r *run, s state) (_ state, err error) {
+	if s.report == nil {
+		if s.report, err = createReport(ctx, s.dir, 0); err != nil {
+			return s, err
+		}
+	}
+	text := r.log.contents()
+	text = fmt.Appendf(text, "\nmemory: %d MiB in all, %d MiB available\n%s\n",
+		r.machine.memInfo("MemTotal")>>20, r.machine.memInfo("MemAvailable")>>20, r.resultLine(s))
+	if log := captureKernelLog(); len(log) > 0 {
+		text = append(text, "\nThe log of the capture kernel:\n\n"...)
+		text = append(text, log...)
+	}
+	if _, err := s.report.Write(text); err != nil {
+		return s, errors.Join(err, s.report.Abort())
+	}
+	return s, s.report.Commit()
+}
+
+// captureKernelLog returns the end of the running kernel's own log, our lines
+// among it; nothing if the kernel does not give it.
+func captureKernelLog() []byte {
+	const readAll = 3 // SYSLOG_ACTION_READ_ALL
+	log := make([]byte, maxReport-maxLog-4096)
+	n, err := unix.Klogctl(readAll, log)
+	if err != nil {
+		return nil
+	}
+	return log[:n]
+}

@@ -1,0 +1,129 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+)
+
+// phase is one step of the run.
+type phase struct {
+	name string
+	// needs are phases without whose success this one makes no sense.
+	needs []string
+	// limit says how long the phase may take; untilDeadline lets it use what is
+	// left of the whole run's time. When the time is over, the phase is told to
+	// end, and left behind if it did not within grace.
+	limit func(state) time.Duration
+	grace time.Duration // 0 means defaultGrace
+	// last marks the phases that finish the run. They have their time even if
+	// the run's deadline is over.
+	last bool
+	// when, if not nil, says whether the phase is wanted at all.
+	when func(state) bool
+	// do carries the phase out. It gets a copy of what is known and returns it
+	// with its own findings. So a phase that was left behind and comes back late
+	// disturbs nobody.
+	do func(context.Context, *run, state) (state, error)
+}
+
+const (
+	// defaultGrace is enough to report why the time did not suffice.
+	defaultGrace = 2 * time.Second
+	// untilDeadline is longer than any run.
+	untilDeadline = 1 << 62
+)
+
+// within is the limit of phases that always have the same.
+func within(d time.Duration) func(state) time.Duration {
+	return func(state) time.Duration { return d }
+}
+
+// errTime is why the context of a phase ends.
+var errTime = errors.New("out of time")
+
+// run is a capture run under way.
+type run struct {
+	log     *runLog
+	machine machine
+	// succeeded has the phases that did.
+	succeeded map[string]bool
+}
+
+// carryOut carries out the phases one after the other and returns what came of
+// them. It returns in bounded time, whatever the phases do.
+func (r *run) carryOut(phases []phase, s state) state {
+	for _, p := range phases {
+		if p.when != nil && !p.when(s) {
+			continue
+		}
+		if need := r.missing(p.needs); need != "" {
+			r.log.printf("%s: skipped: %s did not succeed", p.name, need)
+			continue
+		}
+		s = r.step(p, s)
+	}
+	return s
+}
+
+// missing returns the first of the phases that did not succeed.
+func (r *run) missing(needs []string) string {
+	for _, need := range needs {
+		if !r.succeeded[need] {
+			return need
+		}
+	}
+	return ""
+}
+
+// outcome is how a phase ended.
+type outcome struct {
+	state state
+	err   error
+}
+
+// step carries out one phase, within its time.
+func (r *run) step(p phase, s state) state {
+	limit := p.limit(s)
+	if !p.last {
+		limit = min(limit, time.Until(r.log.start.Add(s.deadline)))
+	}
+	began := time.Now()
+	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, errTime)
+	defer cancel()
+	outcomes := make(chan outcome, 1) // one that is left behind can still leave
+	go func() {
+		defer func() {
+			if v := recover(); v != nil {
+				outcomes <- outcome{s, fmt.Errorf("panic: %v\n%.1500s", v, debug.Stack())}
+			}
+		}()
+		after, err := p.do(ctx, r, s)
+		outcomes <- outcome{after, err}
+	}()
+
+	grace := p.grace
+	if grace == 0 {
+		grace = defaultGrace
+	}
+	abandon := time.NewTimer(max(limit, 0) + grace)
+	defer abandon.Stop()
+	select {
+	case o := <-outcomes:
+		took := time.Since(began).Seconds()
+		if o.err != nil {
+			r.log.printf("%s: failed after %.3fs: %v", p.name, took, o.err)
+			return o.state
+		}
+		r.log.printf("%s: done in %.3fs", p.name, took)
+		r.succeeded[p.name] = true
+		return o.state
+	case <-abandon.C:
+		r.log.printf("%s: gave up after %.3fs", p.name, time.Since(began).Seconds())
+		return s
+	}
+}

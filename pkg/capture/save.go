@@ -1,0 +1,127 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package capture
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/ukdump/ukdump/pkg/addrxlat"
+	"github.com/ukdump/ukdump/pkg/collector"
+	"github.com/ukdump/ukdump/pkg/dump"
+	"github.com/ukdump/ukdump/pkg/printk"
+	"github.com/ukdump/ukdump/pkg/target"
+	"github.com/ukdump/ukdump/pkg/vmcore"
+)
+
+// saveDmesg saves the crashed kernel's log.
+func saveDmesg(ctx context.Context, r *run, s state) (state, error) {
+	space, err := addrxlat.New(s.core)
+	if err != nil {
+		return s, err
+	}
+	f, err := s.dir.Create(ctx, "vmcore-dmesg.txt", 0)
+	if err != nil {
+		return s, err
+	}
+	stats, err := writeDmesg(f, s.core, space)
+	if err != nil {
+		return s, errors.Join(err, f.Abort())
+	}
+	if err := f.Commit(); err != nil {
+		return s, err
+	}
+	r.log.printf("dmesg: %d records", stats.Records)
+	if lost := stats.String(); lost != "" {
+		r.log.printf("dmesg: the log is not whole: %s", lost)
+	}
+	s.dmesg = true
+	return s, nil
+}
+
+func writeDmesg(f target.File, core *vmcore.Core, space *addrxlat.Space) (printk.Stats, error) {
+	w := bufio.NewWriterSize(f, 64<<10)
+	stats, err := printk.Write(w, core.Info, space, core.Order(), printk.Options{})
+	return stats, errors.Join(err, w.Flush())
+}
+
+// dumpResult is what came of the dump.
+type dumpResult struct {
+	// report is about the dump that is on the target; nil if there is none.
+	report *collector.Report
+	// complete says that it has its final name.
+	complete bool
+}
+
+// saveDump saves the dump.
+func saveDump(ctx context.Context, r *run, s state) (state, error) {
+	opts, err := collector.ParseArgs(s.config.CoreCollector)
+	if err != nil {
+		return s, err
+	}
+	opts.Fallback = true
+	opts.Progress = newProgress(r.log).update
+	opts.Warn = func(line string) { r.log.printf("dump: %s", line) }
+	// When the time is over, Save ends the dump so that what there is of it can
+	// be opened: the file has to live on for that.
+	f, err := s.dir.Create(context.WithoutCancel(ctx), "vmcore", 0)
+	if err != nil {
+		return s, err
+	}
+	out, ok := f.(io.WriterAt)
+	if !ok {
+		return s, errors.Join(errors.New("the target cannot take a dump in this format"), f.Abort())
+	}
+	report, err := collector.Save(ctx, s.core, out, opts)
+	if errors.Is(err, dump.ErrIncomplete) {
+		s.dump.report = report
+		err = fmt.Errorf("%w (%d pages are missing)", err, report.Unwritten)
+	}
+	if err != nil {
+		return s, errors.Join(err, f.Abort())
+	}
+	if err := f.Commit(); err != nil {
+		return s, err
+	}
+	r.log.printf("dump: %d of %d pages kept, %d of them zero; %d MiB of memory in %d MiB", report.Kept, report.RAM,
+		report.Zero, report.Kept*uint64(report.PageSize)>>20, report.Bytes>>20)
+	s.dump = dumpResult{report: report, complete: true}
+	return s, nil
+}
+
+// progress writes a line to the log now and then.
+type progress struct {
+	log  *runLog
+	next atomic.Int64 // when, in nanoseconds since the log's start
+}
+
+// progressEvery is how often.
+const progressEvery = 5 * time.Second
+
+func newProgress(log *runLog) *progress {
+	p := &progress{log: log}
+	p.next.Store(int64(time.Since(log.start) + progressEvery))
+	return p
+}
+
+// update may be called from several goroutines, as often as they like.
+func (p *progress) update(now collector.Progress) {
+	due, elapsed := p.next.Load(), int64(time.Since(p.log.start))
+	if elapsed < due || !p.next.CompareAndSwap(due, elapsed+int64(progressEvery)) {
+		return
+	}
+	percent := 100.0
+	if now.Total > 0 {
+		percent *= float64(now.Done) / float64(now.Total)
+	}
+	line := fmt.Sprintf("dump: %s, %.0f%% done", now.Step, percent)
+	if now.Bytes > 0 {
+		line += fmt.Sprintf(", %d MiB written", now.Bytes>>20)
+	}
+	p.log.printf("%s", line)
+}
