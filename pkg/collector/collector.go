@@ -128,6 +128,9 @@ func save(ctx context.Context, core *vmcore.Core, out io.WriterAt, level int, op
 	if err != nil {
 		return nil, err
 	}
+	if d, ok := core.Source.(describer); ok {
+		pages.Level |= d.Meta().Level // what was left out before is still missing
+	}
 	kept := pages.Kept.Count()
 	job := &dump.Job{
 		Source: core, Pages: pages, Meta: meta(core), Codec: opts.Codec, Threads: opts.Threads,

@@ -14,8 +14,17 @@ import (
 	"github.com/ukdump/ukdump/pkg/vmcore"
 )
 
-// meta returns what the dump's header says about the crashed machine.
+// describer is a core with a header of its own: diskdump.Dump.
+type describer interface{ Meta() *diskdump.Meta }
+
+// meta returns what the dump's header says about the crashed machine. A dump
+// that is filtered again keeps what it says.
 func meta(core *vmcore.Core) diskdump.Meta {
+	if d, ok := core.Source.(describer); ok {
+		m := *d.Meta()
+		m.Status, m.Split, m.Part = 0, false, mem.PFNRange{}
+		return m
+	}
 	m := diskdump.Meta{
 		Order: core.Order(),
 		Uts:   utsname(core),

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/ukdump/ukdump/pkg/elfcore"
 	"github.com/ukdump/ukdump/pkg/vmcoreinfo"
@@ -18,6 +19,18 @@ var ErrUnknownFormat = errors.New("not a core of a known format")
 // ErrNoInfo says that a core carries no VMCOREINFO note.
 var ErrNoInfo = errors.New("no VMCOREINFO note")
 
+// format is a file format of cores.
+type format struct {
+	magic string // what a file of it begins with
+	name  string
+	open  func(path string) (Source, error)
+}
+
+// maxMagic is the length of the longest magic in bytes.
+const maxMagic = 16
+
+var elf = format{"\x7fELF", "ELF", func(path string) (Source, error) { return elfcore.Open(path) }}
+
 // Open opens the core at path and recognises its format. A core whose
 // VMCOREINFO is missing or invalid opens all the same: see Core.InfoErr.
 func Open(path string) (*Core, error) {
@@ -25,36 +38,34 @@ func Open(path string) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	core := &Core{Path: path}
-	switch {
-	case magic == "\x7fELF":
-		core.Format = "ELF"
-		core.Source, err = elfcore.Open(path)
-	default:
-		return nil, fmt.Errorf("%s: %w", path, ErrUnknownFormat)
+	for _, f := range formats {
+		if !strings.HasPrefix(magic, f.magic) {
+			continue
+		}
+		source, err := f.open(path)
+		if err != nil {
+			return nil, err
+		}
+		core := &Core{Path: path, Format: f.name, Source: source}
+		core.Info, core.InfoErr = findInfo(source)
+		return core, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	core.Info, core.InfoErr = findInfo(core.Source)
-	return core, nil
+	return nil, fmt.Errorf("%s: %w", path, ErrUnknownFormat)
 }
 
-// readMagic returns the first four bytes of the file.
+// readMagic returns the first bytes of the file, maxMagic at most.
 func readMagic(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	buf := make([]byte, 4)
-	if _, err := io.ReadFull(f, buf); err != nil {
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			err = fmt.Errorf("%w: too short", ErrUnknownFormat)
-		}
-		return "", fmt.Errorf("%s: %w", path, err)
+	buf := make([]byte, maxMagic)
+	n, err := io.ReadFull(f, buf)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return "", err
 	}
-	return string(buf), nil
+	return string(buf[:n]), nil
 }
 
 // findInfo reads the VMCOREINFO note.
