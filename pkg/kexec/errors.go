@@ -50,7 +50,7 @@ func explain(err error, c loadCall) error {
 	case errors.Is(err, unix.ETXTBSY):
 		why = "the kernel image or the capture image is open for writing; try again"
 	case errors.Is(err, unix.EADDRNOTAVAIL), errors.Is(err, unix.ENOMEM):
-		why = fmt.Sprintf("%s (%s) and %s (%s) do not fit in the %s that crashkernel= reserved: reserve more, or build a smaller image",
+		why = fmt.Sprintf("%s (%s), with room to unpack itself, and %s (%s) do not fit in the %s that crashkernel= reserved: reserve more, or build a smaller image",
 			c.kernel, mib(uint64(c.kernelSize)), c.initrd, mib(uint64(c.initrdSize)), mib(c.status.Reserved))
 	case errors.Is(err, unix.ENOEXEC):
 		why = c.kernel + " is no kernel image that kexec_file_load knows on this machine; name the one that the boot loader starts with --kernel-image"

@@ -82,7 +82,7 @@ func TestExplain(t *testing.T) {
 		{unix.EKEYREJECTED, load, "signed"},
 		{unix.ENODATA, load, "/boot/vmlinuz has no signature"},
 		{unix.EBUSY, load, "try again"},
-		{unix.EADDRNOTAVAIL, load, "/boot/vmlinuz (8.0 MiB) and /tmp/image (3.0 MiB) do not fit in the 16.0 MiB"},
+		{unix.EADDRNOTAVAIL, load, "/boot/vmlinuz (8.0 MiB), with room to unpack itself, and /tmp/image (3.0 MiB) do not fit in the 16.0 MiB"},
 		{unix.ENOMEM, load, "reserve more"},
 		{unix.ENOEXEC, load, "--kernel-image"},
 		{unix.EINVAL, load, "dmesg"},
