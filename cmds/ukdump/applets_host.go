@@ -6,6 +6,7 @@ package main
 
 import (
 	"github.com/ukdump/ukdump/cmds/kdumpctl"
+	"github.com/ukdump/ukdump/cmds/kdumpinit"
 	"github.com/ukdump/ukdump/cmds/makedumpfile"
 	"github.com/ukdump/ukdump/cmds/vmcoredmesg"
 )
@@ -13,6 +14,7 @@ import (
 // applets is everything that ukdump can do, in the order of its help.
 var applets = []applet{
 	{"kdumpctl", "build, arm and inspect the capture image", kdumpctl.Run},
+	{"kdumpinit", "PID 1 of the capture kernel: save a dump, then reboot", kdumpinit.Run},
 	{"makedumpfile", "filter and compress a core", makedumpfile.Run},
 	{"vmcore-dmesg", "print the kernel log in a core", vmcoredmesg.Run},
 }
