@@ -80,6 +80,7 @@ func WriteDiskdump(ctx context.Context, out io.WriterAt, job *Job) (Stats, error
 	if err != nil {
 		return Stats{}, err
 	}
+	defer p.close()
 	if err := p.begin(); err != nil {
 		return Stats{}, err
 	}

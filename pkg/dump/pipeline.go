@@ -18,6 +18,7 @@ type pipeline struct {
 	out   io.WriterAt
 	frame *diskdump.Writer
 	plan  planner
+	crew  []*worker
 	data  *stream
 	descs *stream
 	zero  diskdump.Desc // of the page of zeros
@@ -45,7 +46,22 @@ func newPipeline(out io.WriterAt, job *Job) (*pipeline, error) {
 	p.descs = newStream(out, frame.DescsOffset())
 	p.buf = make([]byte, 0, p.plan.most*diskdump.DescSize)
 	p.stats.Pages = frame.Descs()
+	p.safe = p.tally
+	for range job.threads() {
+		w, err := newWorker(job)
+		if err != nil {
+			p.close()
+			return nil, err
+		}
+		p.crew = append(p.crew, w)
+	}
 	return p, nil
+}
+
+func (p *pipeline) close() {
+	for _, w := range p.crew {
+		w.close()
+	}
 }
 
 // begin writes everything that comes before the first page.
@@ -79,35 +95,27 @@ func (p *pipeline) reserve() error {
 // zeroDescs overwrites the descriptors from first up to, but not including, end
 // in the file.
 func (p *pipeline) zeroDescs(first, end uint64) error {
-	s := newStream(p.out, p.frame.DescsOffset()+int64(first)*diskdump.DescSize)
-	zeros := make([]byte, 64<<10)
-	for left := (end - first) * diskdump.DescSize; left > 0; {
-		n := min(left, uint64(len(zeros)))
-		if err := s.append(zeros[:n]); err != nil {
+	off := p.frame.DescsOffset() + int64(first)*diskdump.DescSize
+	left := int64(end-first) * diskdump.DescSize
+	zeros := make([]byte, min(left, streamChunk))
+	for left > 0 {
+		n, err := p.out.WriteAt(zeros[:min(left, streamChunk)], off)
+		if err != nil {
 			return err
 		}
-		left -= n
+		off += int64(n)
+		left -= int64(n)
 	}
-	return s.flush()
+	return nil
 }
 
 // run takes all pages through the pipeline.
 func (p *pipeline) run(ctx context.Context) error {
-	n := p.job.threads()
-	workers := make([]*worker, n)
-	for i := range workers {
-		w, err := newWorker(p.job)
-		if err != nil {
-			return err
-		}
-		defer w.close()
-		workers[i] = w
-	}
 	var err error
-	if n == 1 {
-		err = p.runInline(ctx, workers[0])
+	if len(p.crew) == 1 {
+		err = p.runInline(ctx, p.crew[0])
 	} else {
-		err = p.runParallel(ctx, workers)
+		err = p.runParallel(ctx)
 	}
 	if err != nil {
 		return err
@@ -128,8 +136,8 @@ func (p *pipeline) runInline(ctx context.Context, w *worker) error {
 
 // runParallel keeps a ring of batches: at one end they are filled with pages
 // and given to the workers, at the other they are waited for and written.
-func (p *pipeline) runParallel(ctx context.Context, workers []*worker) error {
-	ring := make([]*batch, 2*len(workers)+1)
+func (p *pipeline) runParallel(ctx context.Context) error {
+	ring := make([]*batch, 2*len(p.crew)+1)
 	for i := range ring {
 		ring[i] = newBatch(p.job.Pages.PageSize)
 	}
@@ -137,7 +145,7 @@ func (p *pipeline) runParallel(ctx context.Context, workers []*worker) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer close(work)
-	for _, w := range workers {
+	for _, w := range p.crew {
 		wg.Go(func() {
 			for b := range work {
 				w.do(b)

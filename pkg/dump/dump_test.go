@@ -1,0 +1,576 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package dump
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/ukdump/ukdump/pkg/compress"
+	"github.com/ukdump/ukdump/pkg/diskdump"
+	"github.com/ukdump/ukdump/pkg/elfcore"
+	"github.com/ukdump/ukdump/pkg/mem"
+	"github.com/ukdump/ukdump/pkg/pagefilter"
+	"github.com/ukdump/ukdump/pkg/vmcore"
+)
+
+// memFile is a file in memory. If room is not 0, it lies on a device that has
+// room for that many blocks of 4 KiB.
+type memFile struct {
+	b      []byte
+	room   int
+	blocks map[int64]bool
+}
+
+func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
+	if f.room == 0 {
+		return f.put(p, off)
+	}
+	for n := 0; n < len(p); {
+		block := (off + int64(n)) / 4096
+		if !f.blocks[block] {
+			if len(f.blocks) == f.room {
+				return n, syscall.ENOSPC
+			}
+			f.blocks[block] = true
+		}
+		end := min(len(p), n+int(4096-(off+int64(n))%4096))
+		f.put(p[n:end], off+int64(n))
+		n = end
+	}
+	return len(p), nil
+}
+
+func (f *memFile) put(p []byte, off int64) (int, error) {
+	if end := int(off) + len(p); end > len(f.b) {
+		f.b = append(f.b, make([]byte, end-len(f.b))...)
+	}
+	return copy(f.b[off:], p), nil
+}
+
+func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
+	return bytes.NewReader(f.b).ReadAt(p, off)
+}
+
+// testCore is a core in two segments with a hole between them.
+type testCore struct {
+	pageSize int
+	ram      *mem.Bitmap
+	kept     *mem.Bitmap // two thirds of ram
+	pages    map[mem.PFN][]byte
+	elf      []byte
+	dataAt   int64 // of the first page in elf
+}
+
+// newTestCore makes a core of n pages in each of two segments: zeros, noise,
+// and text, by turns.
+func newTestCore(pageSize, n int) *testCore {
+	memory := make([]byte, 0, 2*n*pageSize)
+	random := rand.NewChaCha8([32]byte{7})
+	for i := range 2 * n {
+		page := make([]byte, pageSize)
+		switch i % 5 {
+		case 1:
+			random.Read(page)
+		case 2, 3, 4:
+			copy(page, bytes.Repeat([]byte(fmt.Sprintf("%d bottles of beer on the wall, ", i)), pageSize/25))
+		}
+		memory = append(memory, page...)
+	}
+	return coreOf(pageSize, memory, []segment{{16, 0, n}, {mem.PFN(16 + n + 100), n, n}})
+}
+
+// segment is memory at a page frame: n pages from page first of what the core
+// has in the file.
+type segment struct {
+	at       mem.PFN
+	first, n int
+}
+
+// coreOf makes a core of the segments.
+func coreOf(pageSize int, memory []byte, segments []segment) *testCore {
+	last := segments[len(segments)-1]
+	end := last.at + mem.PFN(last.n)
+	c := &testCore{pageSize: pageSize, ram: mem.NewBitmap(end), kept: mem.NewBitmap(end), pages: map[mem.PFN][]byte{}}
+	for _, s := range segments {
+		for i := range s.n {
+			p := s.at + mem.PFN(i)
+			c.ram.Set(p)
+			c.pages[p] = memory[(s.first+i)*pageSize:][:pageSize]
+			if p%3 != 0 {
+				c.kept.Set(p)
+			}
+		}
+	}
+	c.elf, c.dataAt = elfCore(pageSize, memory, segments)
+	return c
+}
+
+// elfCore returns an ELF core and where in it memory begins.
+func elfCore(pageSize int, memory []byte, segments []segment) ([]byte, int64) {
+	le := binary.LittleEndian
+	info := fmt.Sprintf("OSRELEASE=6.1.0-test\nPAGESIZE=%d\n", pageSize)
+	note := le.AppendUint32(nil, 11)
+	note = le.AppendUint32(note, uint32(len(info)))
+	note = le.AppendUint32(note, 0)
+	note = append(note, "VMCOREINFO\x00\x00"+info...)
+	note = append(note, make([]byte, -len(note)&3)...)
+
+	headers := uint64(64 + (1+len(segments))*56)
+	dataAt := headers + uint64(len(note))
+	b := append([]byte("\x7fELF\x02\x01\x01"), make([]byte, 9)...)
+	b = le.AppendUint16(b, 4)  // ET_CORE
+	b = le.AppendUint16(b, 62) // EM_X86_64
+	b = le.AppendUint32(b, 1)
+	b = le.AppendUint64(b, 0)  // entry
+	b = le.AppendUint64(b, 64) // program headers
+	b = le.AppendUint64(b, 0)  // section headers
+	b = le.AppendUint32(b, 0)
+	for _, v := range []uint16{64, 56, uint16(1 + len(segments)), 0, 0, 0} {
+		b = le.AppendUint16(b, v)
+	}
+	header := func(kind uint32, off, phys, size uint64) {
+		b = le.AppendUint32(b, kind)
+		b = le.AppendUint32(b, 7)
+		for _, v := range []uint64{off, 0xffff888000000000 + phys, phys, size, size, 0} {
+			b = le.AppendUint64(b, v)
+		}
+	}
+	header(4, headers, 0, uint64(len(note)))
+	for _, s := range segments {
+		header(1, dataAt+uint64(s.first*pageSize), uint64(s.at)*uint64(pageSize), uint64(s.n*pageSize))
+	}
+	b = append(b, note...)
+	return append(b, memory...), int64(dataAt)
+}
+
+func (c *testCore) source(t testing.TB) vmcore.Source {
+	t.Helper()
+	s, err := elfcore.New(bytes.NewReader(c.elf), int64(len(c.elf)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// job is to dump the kept pages of c from s.
+func (c *testCore) job(s vmcore.Source, codec compress.Codec, level, threads int) *Job {
+	return &Job{
+		Source: s, Codec: codec, Threads: threads,
+		Pages: &pagefilter.Selection{PageSize: c.pageSize, RAM: c.ram, Kept: c.kept, Level: level},
+		Meta:  diskdump.Meta{Order: binary.LittleEndian, Uts: diskdump.Utsname{Machine: "x86_64"}, Notes: s.Notes(), Time: 1},
+	}
+}
+
+func (c *testCore) count(f func(page []byte) bool) uint64 {
+	var n uint64
+	for p, page := range c.pages {
+		if c.kept.Test(p) && f(page) {
+			n++
+		}
+	}
+	return n
+}
+
+// check reads every page of the dump in f back and returns how many of the
+// kept ones cannot be read; any other difference from c is an error.
+func (c *testCore) check(t *testing.T, f *memFile) (lost uint64, d *diskdump.Dump) {
+	t.Helper()
+	d, err := diskdump.New(f, int64(len(f.b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, c.pageSize)
+	for p := range c.ram.Len() {
+		err := d.ReadPhys(got, p.Phys(shiftOf(c.pageSize)))
+		want := error(nil)
+		switch {
+		case !c.ram.Test(p):
+			want = mem.ErrNotRAM
+		case !c.kept.Test(p):
+			want = mem.ErrExcluded
+		case errors.Is(err, mem.ErrUnreadable):
+			lost++
+			continue
+		}
+		if !errors.Is(err, want) {
+			t.Fatalf("page frame %d: %v, want %v", p, err, want)
+		}
+		if want == nil && !bytes.Equal(got, c.pages[p]) {
+			t.Fatalf("page frame %d reads %q, want %q", p, got[:32], c.pages[p][:32])
+		}
+	}
+	return lost, d
+}
+
+func shiftOf(pageSize int) uint {
+	var n uint
+	for 1<<n < pageSize {
+		n++
+	}
+	return n
+}
+
+func marked(d *diskdump.Dump) bool { return d.Meta().Status&diskdump.Incomplete != 0 }
+
+// useCPUs lets threads be used where there are fewer CPUs.
+func useCPUs(t testing.TB, n int) {
+	old := runtime.GOMAXPROCS(n)
+	t.Cleanup(func() { runtime.GOMAXPROCS(old) })
+}
+
+func TestWriteDiskdump(t *testing.T) {
+	useCPUs(t, 4)
+	for _, pageSize := range []int{4 << 10, 64 << 10} {
+		c := newTestCore(pageSize, 700)
+		for _, codec := range []compress.Codec{compress.None, compress.Zlib, compress.Snappy, compress.Zstd} {
+			for _, level := range []int{0, 31} {
+				var first []byte
+				for _, threads := range []int{1, 4} {
+					t.Run(fmt.Sprintf("%d/%v/%d/%d", pageSize, codec, level, threads), func(t *testing.T) {
+						var f memFile
+						stats, err := WriteDiskdump(context.Background(), &f, c.job(c.source(t), codec, level, threads))
+						if err != nil {
+							t.Fatal(err)
+						}
+						lost, d := c.check(t, &f)
+						if lost != 0 || marked(d) {
+							t.Errorf("%d pages lost, marked incomplete: %v", lost, marked(d))
+						}
+						if d.Meta().Level != level || d.Meta().Status != diskdump.Status(codec) || d.Meta().BlockSize != pageSize {
+							t.Errorf("Meta() = %+v", d.Meta())
+						}
+						want := Stats{Pages: c.kept.Count(), Bytes: int64(len(f.b))}
+						if level&1 != 0 {
+							want.Zero = c.count(func(p []byte) bool { return bytes.Count(p, []byte{0}) == len(p) })
+						}
+						want.Raw = c.count(func(p []byte) bool {
+							return bytes.Count(p, []byte{0}) < len(p)/100 && !bytes.Contains(p, []byte("beer"))
+						})
+						if codec == compress.None {
+							want.Raw = want.Pages - want.Zero
+						}
+						if stats != want {
+							t.Errorf("stats = %+v, want %+v", stats, want)
+						}
+						if first == nil {
+							first = f.b
+						} else if !bytes.Equal(first, f.b) {
+							t.Error("more threads write another file")
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// TestZeroPage looks at the place where makedumpfile --reassemble expects the
+// page of zeros.
+func TestZeroPage(t *testing.T) {
+	c := newTestCore(4096, 200)
+	var f memFile
+	job := c.job(c.source(t), compress.Zstd, 1, 1)
+	job.Meta.Split, job.Meta.Part = true, mem.PFNRange{Start: 64, End: 128}
+	if _, err := WriteDiskdump(context.Background(), &f, job); err != nil {
+		t.Fatal(err)
+	}
+	// Two blocks of headers and one for each bitmap.
+	at := 4*4096 + int(c.kept.Count())*diskdump.DescSize
+	if !bytes.Equal(f.b[at:at+4096], make([]byte, 4096)) {
+		t.Error("no page of zeros behind the descriptors")
+	}
+	for p := c.kept.NextSet(64); p < 128; p = c.kept.NextSet(p + 1) {
+		desc := f.b[4*4096+24*int(c.kept.CountRange(mem.PFNRange{Start: 64, End: p})):]
+		shared := binary.LittleEndian.Uint64(desc) == uint64(at)
+		if want := (p-16)%5 == 0; shared != want {
+			t.Errorf("page frame %d shares the page of zeros: %v, want %v", p, shared, want)
+		}
+	}
+}
+
+// TestTruncatedCore takes the second half of the core away while it is open.
+func TestTruncatedCore(t *testing.T) {
+	useCPUs(t, 4)
+	c := newTestCore(4096, 700)
+	for _, threads := range []int{1, 4} {
+		path := filepath.Join(t.TempDir(), "vmcore")
+		if err := os.WriteFile(path, c.elf, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := elfcore.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const readable = 1000
+		if err := os.Truncate(path, c.dataAt+readable*4096+17); err != nil {
+			t.Fatal(err)
+		}
+		var want uint64
+		n := 0
+		for p := c.ram.NextSet(0); p < c.ram.Len(); p = c.ram.NextSet(p + 1) {
+			if n++; n > readable && c.kept.Test(p) {
+				want++
+			}
+		}
+		var f memFile
+		stats, err := WriteDiskdump(context.Background(), &f, c.job(s, compress.Zstd, 31, threads))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost, d := c.check(t, &f)
+		if lost != want || stats.Unreadable != want || !stats.Incomplete() || !marked(d) {
+			t.Errorf("%d threads: %d pages lost, stats %+v, marked incomplete: %v; want %d lost", threads, lost, stats, marked(d), want)
+		}
+		s.Close()
+	}
+}
+
+// TestFullDevice writes to devices of all sizes.
+func TestFullDevice(t *testing.T) {
+	useCPUs(t, 2)
+	c := newTestCore(4096, 3000)
+	var whole memFile
+	job := func(threads int) *Job { return c.job(c.source(t), compress.Snappy, 31, threads) }
+	if _, err := WriteDiskdump(context.Background(), &whole, job(1)); err != nil {
+		t.Fatal(err)
+	}
+	blocks := (len(whole.b) + 4095) / 4096
+	opened := 0
+	for room := 1; room <= blocks; room += 1 + room/8 {
+		f := &memFile{room: room, blocks: map[int64]bool{}}
+		stats, err := WriteDiskdump(context.Background(), f, job(1+room%2))
+		if !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("room for %d of %d blocks: %v, want ENOSPC", room, blocks, err)
+		}
+		if !errors.Is(err, ErrIncomplete) {
+			if opened > 0 {
+				t.Errorf("room for %d blocks gives nothing, less room gave a dump: %v", room, err)
+			}
+			continue
+		}
+		opened++
+		lost, d := c.check(t, f)
+		if lost == 0 || lost != stats.Unwritten || !marked(d) {
+			t.Errorf("room for %d blocks: %d pages lost, stats %+v, marked incomplete: %v", room, lost, stats, marked(d))
+		}
+		// All but what was in two buffers should have been saved.
+		if saved := int(stats.Pages - lost); room > 600 && saved == 0 {
+			t.Errorf("room for %d blocks: nothing saved", room)
+		}
+	}
+	if opened == 0 {
+		t.Error("no device was large enough for a part of the dump")
+	}
+	f := &memFile{room: blocks, blocks: map[int64]bool{}}
+	if _, err := WriteDiskdump(context.Background(), f, job(1)); err != nil || !bytes.Equal(f.b, whole.b) {
+		t.Errorf("room for all: %v", err)
+	}
+}
+
+// TestFailureBehindDescriptors fails when descriptors have been written for
+// data that was not.
+func TestFailureBehindDescriptors(t *testing.T) {
+	const n = 1000
+	var segments []segment
+	for i := range mem.PFN(46) {
+		segments = append(segments, segment{i * n, 0, n})
+	}
+	text := bytes.Repeat([]byte("0123456789abcdef"), 10000*n)[:n*4096]
+	for i := range n {
+		copy(text[i*4096:], fmt.Sprint(i))
+	}
+	c := coreOf(4096, text, segments)
+	c.kept = c.ram
+	whole := &brittle{end: 1 << 40}
+	if _, err := WriteDiskdump(context.Background(), whole, c.job(c.source(t), compress.Snappy, 0, 1)); err != nil {
+		t.Fatal(err)
+	}
+	undone := false
+	for end := 3 * streamChunk; end < len(whole.b); end += streamChunk {
+		f := &brittle{end: int64(end)}
+		stats, err := WriteDiskdump(context.Background(), f, c.job(c.source(t), compress.Snappy, 0, 1))
+		if !errors.Is(err, ErrIncomplete) {
+			t.Fatalf("end of device at %d: %v", end, err)
+		}
+		lost, d := c.check(t, &f.memFile)
+		if lost != stats.Unwritten || !marked(d) {
+			t.Errorf("end of device at %d: %d pages lost, stats %+v", end, lost, stats)
+		}
+		undone = undone || f.undone
+	}
+	if !undone {
+		t.Error("no descriptors had to be taken back")
+	}
+}
+
+// brittle is a file on a device with an end.
+type brittle struct {
+	memFile
+	end    int64
+	failed bool
+	undone bool // something was overwritten after a failure, but for the header
+}
+
+func (f *brittle) WriteAt(p []byte, off int64) (int, error) {
+	if off+int64(len(p)) > f.end {
+		f.failed = true
+		return 0, syscall.ENOSPC
+	}
+	if f.failed && off > 0 && bytes.Count(f.b[off:off+int64(len(p))], []byte{0}) < len(p) {
+		f.undone = true
+	}
+	return f.put(p, off)
+}
+
+func TestCancel(t *testing.T) {
+	useCPUs(t, 2)
+	c := newTestCore(4096, 700)
+	for _, threads := range []int{1, 2} {
+		for _, after := range []uint64{0, 1, 300} {
+			ctx, cancel := context.WithCancel(context.Background())
+			job := c.job(c.source(t), compress.Zlib, 31, threads)
+			job.Progress = func(pages uint64, _ int64) {
+				if pages >= after {
+					cancel()
+				}
+			}
+			if after == 0 {
+				cancel()
+			}
+			var f memFile
+			stats, err := WriteDiskdump(ctx, &f, job)
+			if !errors.Is(err, ErrIncomplete) || !errors.Is(err, context.Canceled) {
+				t.Fatalf("error %v, want ErrIncomplete and Canceled", err)
+			}
+			lost, d := c.check(t, &f)
+			if saved := stats.Pages - lost; lost != stats.Unwritten || saved < after || !marked(d) {
+				t.Errorf("after %d pages: %d saved, stats %+v, marked incomplete: %v", after, saved, stats, marked(d))
+			}
+			cancel()
+		}
+	}
+}
+
+// panicky is a source whose views have a bug.
+type panicky struct{ vmcore.Source }
+
+func (p panicky) NewView() mem.View { return p }
+
+func (panicky) Slice(mem.PhysAddr, int) ([]byte, error) { panic("a bug") }
+
+func TestPanic(t *testing.T) {
+	useCPUs(t, 2)
+	c := newTestCore(4096, 700)
+	for _, threads := range []int{1, 2} {
+		var f memFile
+		_, err := WriteDiskdump(context.Background(), &f, c.job(panicky{c.source(t)}, compress.Zlib, 31, threads))
+		if err == nil || !strings.Contains(err.Error(), "a bug") || !errors.Is(err, ErrIncomplete) {
+			t.Errorf("%d threads: error %v, want the panic", threads, err)
+		}
+		if lost, d := c.check(t, &f); lost != c.kept.Count() || !marked(d) {
+			t.Errorf("%d threads: %d pages lost, marked incomplete: %v", threads, lost, marked(d))
+		}
+	}
+}
+
+func TestRefuses(t *testing.T) {
+	c := newTestCore(4096, 10)
+	for name, change := range map[string]func(*Job){
+		"codec":     func(j *Job) { j.Codec = 0x40 },
+		"page size": func(j *Job) { j.Pages.PageSize = 0 },
+	} {
+		job := c.job(c.source(t), compress.None, 0, 1)
+		change(job)
+		if _, err := WriteDiskdump(context.Background(), &memFile{}, job); err == nil || errors.Is(err, ErrIncomplete) {
+			t.Errorf("wrong %s: error %v", name, err)
+		}
+	}
+}
+
+// TestLargeWrites looks at how the output is written: devices without a cache
+// want it in large, aligned pieces.
+func TestLargeWrites(t *testing.T) {
+	c := newTestCore(4096, 1500)
+	f := &recorder{}
+	stats, err := WriteDiskdump(context.Background(), f, c.job(c.source(t), compress.None, 0, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	small := 0
+	for _, w := range f.writes {
+		if w.off%4096 != 0 {
+			t.Errorf("write of %d bytes at %d", w.size, w.off)
+		}
+		if w.size < 256<<10 {
+			small++
+		}
+	}
+	// Header twice, bitmaps, descriptors twice, the ends of the data.
+	if small > 8 || len(f.writes) > 8+int(stats.Bytes>>20) {
+		t.Errorf("%d writes, %d of them small, for %d bytes", len(f.writes), small, stats.Bytes)
+	}
+}
+
+type recorder struct {
+	writes []struct{ off, size int64 }
+}
+
+func (r *recorder) WriteAt(p []byte, off int64) (int, error) {
+	r.writes = append(r.writes, struct{ off, size int64 }{off, int64(len(p))})
+	return len(p), nil
+}
+
+func TestNoAllocationPerPage(t *testing.T) {
+	mallocs := func(pages int) uint64 {
+		c := newTestCore(4096, pages)
+		job := c.job(c.source(t), compress.Zstd, 31, 1)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := WriteDiskdump(context.Background(), discard{}, job); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		return after.Mallocs - before.Mallocs
+	}
+	few, many := mallocs(500), mallocs(4500)
+	if perPage := float64(many-few) / (2 * 4000); perPage > 0.2 {
+		t.Errorf("%d allocations for 1000 pages, %d for 9000", few, many)
+	}
+}
+
+type discard struct{}
+
+func (discard) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
+
+func BenchmarkWriteDiskdump(b *testing.B) {
+	c := newTestCore(4096, 8192)
+	c.kept = c.ram
+	for _, codec := range []compress.Codec{compress.None, compress.Zlib, compress.Snappy, compress.Zstd} {
+		for _, threads := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%v/%d", codec, threads), func(b *testing.B) {
+				job := c.job(c.source(b), codec, 31, threads)
+				b.SetBytes(int64(c.ram.Count()) * 4096)
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := WriteDiskdump(context.Background(), discard{}, job); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+var _ io.WriterAt = (*diskdump.FlatWriter)(nil)
