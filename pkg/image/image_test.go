@@ -21,10 +21,10 @@ import (
 func testSpec(t *testing.T) Spec {
 	t.Helper()
 	random := rand.NewChaCha8([32]byte{1})
-	noise := make([]byte, 5<<20)
-	random.Read(noise)
-	init := append([]byte("\x7fELF init"), noise...)
-	init = append(init, make([]byte, 4<<20)...)
+	init := make([]byte, 9<<20)
+	copy(init, "\x7fELF init")
+	random.Read(init[1000:200000])
+	random.Read(init[len(init)-200000:])
 
 	dir := t.TempDir()
 	module := func(name, contents string, needs ...string) kmod.Module {
