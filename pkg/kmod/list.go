@@ -4,7 +4,6 @@ package kmod
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -89,7 +88,7 @@ func ParseList(r io.Reader) ([]Entry, error) {
 func checkList(entries []Entry) error {
 	seen := make(map[string]bool, len(entries))
 	for _, e := range entries {
-		if e.Name() == "" || strings.ContainsAny(e.Path, " \t\n") || e.Path[0] != '/' {
+		if !strings.HasPrefix(e.Path, "/") || strings.ContainsAny(e.Path, " \t\n") {
 			return fmt.Errorf("module path %.60q: must be absolute and without spaces", e.Path)
 		}
 		if strings.Contains(e.Params, "\n") {
@@ -100,11 +99,9 @@ func checkList(entries []Entry) error {
 			return fmt.Errorf("module %s: needs %.60q, which is not listed before it", e.Path, e.Needs[i])
 		}
 		if seen[e.Name()] {
-			return fmt.Errorf("module %s: %w", e.Path, errTwice)
+			return fmt.Errorf("module %s: listed twice", e.Path)
 		}
 		seen[e.Name()] = true
 	}
 	return nil
 }
-
-var errTwice = errors.New("listed twice")

@@ -3,9 +3,9 @@
 package kmod
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -25,6 +25,8 @@ type Tree struct {
 	builtin map[string]bool       // by normalized name
 	soft    map[string]softDeps   // by normalized name
 	aliases []alias
+	// builtinAliases are those of built-in modules.
+	builtinAliases []alias
 }
 
 // moduleFile is a line of modules.dep.
@@ -63,9 +65,10 @@ func OpenTree(dir string) (*Tree, error) {
 		return nil, err
 	}
 	optional := map[string]func(string){
-		"modules.builtin": func(line string) { t.builtin[Normalize(line)] = true },
-		"modules.softdep": t.addSoftdep,
-		"modules.alias":   t.addAlias,
+		"modules.builtin":         func(line string) { t.builtin[Normalize(line)] = true },
+		"modules.builtin.modinfo": t.addBuiltinInfo,
+		"modules.softdep":         t.addSoftdep,
+		"modules.alias":           t.addAlias,
 	}
 	for name, add := range optional {
 		if err := t.eachLine(name, add); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -75,21 +78,30 @@ func OpenTree(dir string) (*Tree, error) {
 	return t, nil
 }
 
+// maxIndex bounds the size of an index, in bytes. That of a whole distribution
+// kernel has some 2 MiB.
+const maxIndex = 64 << 20
+
+// eachLine calls add for every line of an index that is no comment; those of
+// modules.builtin.modinfo end in zero bytes.
 func (t *Tree) eachLine(name string, add func(line string)) error {
-	f, err := os.Open(filepath.Join(t.dir, name))
+	path := filepath.Join(t.dir, name)
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20) // a module with many dependencies has a long line
-	for lines.Scan() {
-		if line := strings.TrimSpace(lines.Text()); line != "" && line[0] != '#' {
+	text, err := io.ReadAll(io.LimitReader(f, maxIndex+1))
+	if err != nil {
+		return err
+	}
+	if len(text) > maxIndex {
+		return fmt.Errorf("%s: larger than %d bytes", path, maxIndex)
+	}
+	for line := range strings.FieldsFuncSeq(string(text), func(r rune) bool { return r == '\n' || r == 0 }) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
 			add(line)
 		}
-	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("%s: %w", f.Name(), err)
 	}
 	return nil
 }
@@ -107,21 +119,23 @@ func (t *Tree) addDep(line string) {
 	t.files[Normalize(file)] = m
 }
 
-// addSoftdep reads "softdep MODULE pre: A B post: C".
+// addSoftdep reads "softdep MODULE pre: A B post: C". A module may have several
+// such lines. modprobe heeds the first of them, which in the case of btrfs is
+// one of four checksums; all of them are heeded here.
 func (t *Tree) addSoftdep(line string) {
 	fields := strings.Fields(line)
 	if len(fields) < 3 || fields[0] != "softdep" {
 		return
 	}
 	soft := t.soft[Normalize(fields[1])]
-	list := &soft.pre
+	var list *[]string // names in front of either word mean nothing to modprobe
 	for _, field := range fields[2:] {
-		switch field {
-		case "pre:":
+		switch {
+		case field == "pre:":
 			list = &soft.pre
-		case "post:":
+		case field == "post:":
 			list = &soft.post
-		default:
+		case list != nil:
 			*list = append(*list, field)
 		}
 	}
@@ -136,25 +150,41 @@ func (t *Tree) addAlias(line string) {
 	}
 }
 
+// addBuiltinInfo reads "MODULE.KEY=VALUE".
+func (t *Tree) addBuiltinInfo(line string) {
+	key, value, _ := strings.Cut(line, "=")
+	if module, ok := strings.CutSuffix(key, ".alias"); ok {
+		t.builtinAliases = append(t.builtinAliases, alias{globPattern(value), Normalize(module)})
+	}
+}
+
 // Builtin reports whether the kernel itself contains the module.
 func (t *Tree) Builtin(name string) bool { return t.builtin[Normalize(name)] }
 
 // Resolve returns the normalized names of the modules that name stands for: the
-// module itself, or those whose alias matches (name may be a modalias). Built-in
-// ones are among them. An empty result means that the kernel has none.
+// module itself, or those whose alias matches (name may be a modalias), or those
+// that are built in and whose alias matches. An empty result means that the
+// kernel has none.
 func (t *Tree) Resolve(name string) []string {
-	plain := Normalize(name)
+	plain := strings.ReplaceAll(name, "-", "_")
 	if _, ok := t.files[plain]; ok || t.builtin[plain] {
 		return []string{plain}
 	}
 	text := globText(name)
-	var found []string
-	for _, a := range t.aliases {
-		if globMatch(a.pattern, text) && !slices.Contains(found, a.module) {
-			found = append(found, a.module)
+	if found := matching(t.aliases, text); found != nil {
+		return found
+	}
+	return matching(t.builtinAliases, text)
+}
+
+// matching returns the modules whose alias matches the text, each once.
+func matching(aliases []alias, text string) (modules []string) {
+	for _, a := range aliases {
+		if globMatch(a.pattern, text) && !slices.Contains(modules, a.module) {
+			modules = append(modules, a.module)
 		}
 	}
-	return found
+	return modules
 }
 
 // Closure returns the modules that the names stand for (see Resolve) and
