@@ -66,7 +66,7 @@ func NewEncoder(c Codec, pageSize int) (Encoder, error) {
 	case None:
 		return storer{}, nil
 	case Zlib:
-		return newZlibEncoder()
+		return newZlibEncoder(pageSize)
 	case Snappy:
 		return snappyEncoder{}, nil
 	case Zstd:

