@@ -6,8 +6,8 @@ package printk
 // configuration, a time before them. log_end counts all that was ever written,
 // logged_chars what was since the last clear; both wrap at the size of an int.
 
-// chars writes the log of a kernel that has the character layout.
-func (r *reader) chars() error {
+// writeChars writes the log of a kernel that has the character layout.
+func (r *reader) writeChars() error {
 	buf, base, size, err := r.openBuf()
 	if err != nil {
 		return err

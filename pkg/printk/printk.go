@@ -27,6 +27,7 @@ package printk
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
@@ -116,7 +117,7 @@ func (s *Stats) damage(format string, args ...any) {
 // a log that has some could be read. The Stats are valid in any case.
 func Write(w io.Writer, info *vmcoreinfo.Info, vm mem.VirtReader, order binary.ByteOrder, opt Options) (Stats, error) {
 	r := reader{info: info, mem: vm, order: order, word: wordSize(info), opt: opt, out: newPrinter(w)}
-	err := r.log()
+	err := r.writeLog()
 	if err == nil {
 		err = r.out.Flush()
 	}
@@ -128,6 +129,10 @@ func Write(w io.Writer, info *vmcoreinfo.Info, vm mem.VirtReader, order binary.B
 	}
 	return r.stats, err
 }
+
+// textWindow is the size of a window onto texts, in bytes. The longest text has
+// 65535: its length is 16 bits wide in all layouts.
+const textWindow = 64 << 10
 
 // wordSize returns the size of the crashed kernel's unsigned long in bytes.
 // Every kernel says where the second pointer of a list head lies.
@@ -149,18 +154,18 @@ type reader struct {
 	stats Stats
 }
 
-// log writes the log in whatever layout VMCOREINFO speaks of.
-func (r *reader) log() error {
+// writeLog writes the log in whatever layout VMCOREINFO speaks of.
+func (r *reader) writeLog() error {
 	if _, ok := r.info.Symbol("prb"); ok {
-		return r.ring()
+		return r.writeRing()
 	}
 	if _, ok := r.info.Symbol("log_first_idx"); ok {
-		return r.records()
+		return r.writeRecords()
 	}
 	if _, ok := r.info.Symbol("log_end"); ok {
-		return r.chars()
+		return r.writeChars()
 	}
-	return fmt.Errorf("VMCOREINFO has none of SYMBOL(prb), SYMBOL(log_first_idx) and SYMBOL(log_end)")
+	return errors.New("VMCOREINFO has none of SYMBOL(prb), SYMBOL(log_first_idx) and SYMBOL(log_end)")
 }
 
 // uint decodes the unsigned integer that all of b is.

@@ -39,8 +39,8 @@ type recordLog struct {
 	hasCaller        bool
 }
 
-// records writes the log of a kernel that has the record layout.
-func (r *reader) records() error {
+// writeRecords writes the log of a kernel that has the record layout.
+func (r *reader) writeRecords() error {
 	g := recordLog{reader: r}
 	l := layouts{info: r.info}
 	s := l.structure("printk_log", "log")
@@ -97,8 +97,7 @@ func (r *reader) openBuf() (w *mem.Window, base, size uint64, err error) {
 	if size == 0 || size > maxLogBuf {
 		return nil, 0, 0, fmt.Errorf("log_buf_len %d is not between 1 and %d", size, maxLogBuf)
 	}
-	// A text has up to 65535 bytes (text_len is 16 bits wide).
-	if w, err = mem.NewWindow(r.mem, mem.VirtAddr(base), size, 64<<10); err != nil {
+	if w, err = mem.NewWindow(r.mem, mem.VirtAddr(base), size, textWindow); err != nil {
 		return nil, 0, 0, fmt.Errorf("log_buf: %w", err)
 	}
 	return w, base, size, nil
@@ -110,10 +109,8 @@ func (g *recordLog) span(from, to uint64) error {
 	lost := false // what lies before at is already counted as damaged
 	for at := from; at+g.header <= to; {
 		h, err := g.buf.Read(at, g.header)
-		if err == nil && g.uint(g.len.of(h)) == 0 && !lost {
-			if to == g.size {
-				return nil // the rest of the buffer is unused
-			}
+		if err == nil && g.uint(g.len.of(h)) == 0 && to == g.size && !lost {
+			return nil // the rest of the buffer is unused
 		}
 		if err == nil && g.plausible(h, to-at) {
 			n, err := g.record(h, at)

@@ -48,27 +48,40 @@ const (
 // ring is the printk_ringbuffer of one core.
 type ring struct {
 	*reader
+	ringLayout
 	descs, infos, data *mem.Window
-	descSize, infoSize uint64
 	slots              uint64 // number of descriptors, a power of two
 	sizeBits           uint64
 	idMask             uint64 // the bits of state_var that are the id
 	tail, head         uint64 // ids
 	clearSeq           uint64 // records before it are not wanted
-	state, begin, next field  // of a descriptor
-	seq, ts, textLen   field  // of an info
-	callerID           field
 }
 
-// ring writes the log of a kernel that has a printk_ringbuffer.
-func (r *reader) ring() error {
+// ringLayout says where things are in the structures of the ring.
+type ringLayout struct {
+	descSize, infoSize uint64
+	state, begin, next field // of a descriptor
+	seq, ts, textLen   field // of an info
+	callerID           field // of an info, if it is wanted
+
+	// Of the printk_ringbuffer itself.
+	rbSize                               uint64
+	countBits, descsPtr, infosPtr        field
+	headID, tailID, sizeBitsAt, textsPtr field
+}
+
+// writeRing writes the log of a kernel that has a printk_ringbuffer.
+func (r *reader) writeRing() error {
 	g := ring{reader: r, idMask: 1<<(r.word*8-2) - 1}
+	if err := g.findLayout(); err != nil {
+		return err
+	}
 	if err := g.open(); err != nil {
 		return err
 	}
 	if r.opt.SinceClear {
 		var err error
-		if g.clearSeq, err = r.latchedClearSeq(); err != nil {
+		if g.clearSeq, err = r.readClearSeq(); err != nil {
 			return err
 		}
 	}
@@ -87,74 +100,75 @@ func (r *reader) ring() error {
 	return nil
 }
 
-// open finds the rings and the layout of what is in them.
-func (g *ring) open() error {
-	l := layouts{info: g.info}
-	desc, info := l.structure("prb_desc"), l.structure("printk_info")
-	g.descSize, g.infoSize = desc.size, info.size
-	g.state = l.field(desc, g.word, "state_var", "atomic_long_t.counter")
-	g.begin = l.field(desc, g.word, "text_blk_lpos", "prb_data_blk_lpos.begin")
-	g.next = l.field(desc, g.word, "text_blk_lpos", "prb_data_blk_lpos.next")
+// findLayout looks up the layout in VMCOREINFO.
+func (g *ring) findLayout() error {
+	l, word := layouts{info: g.info}, g.word
+	desc := l.structure("prb_desc")
+	g.descSize = desc.size
+	g.state = l.field(desc, word, "state_var", "atomic_long_t.counter")
+	g.begin = l.field(desc, word, "text_blk_lpos", "prb_data_blk_lpos.begin")
+	g.next = l.field(desc, word, "text_blk_lpos", "prb_data_blk_lpos.next")
+
+	info := l.structure("printk_info")
+	g.infoSize = info.size
 	g.seq = l.field(info, 8, "seq")
 	g.ts = l.field(info, 8, "ts_nsec")
 	g.textLen = l.field(info, 2, "text_len")
 	if g.opt.Caller {
 		g.callerID = l.field(info, 4, "caller_id")
 	}
-	rb := l.structure("printk_ringbuffer")
-	var (
-		countBits = l.field(rb, 4, "desc_ring", "prb_desc_ring.count_bits")
-		descs     = l.field(rb, g.word, "desc_ring", "prb_desc_ring.descs")
-		infos     = l.field(rb, g.word, "desc_ring", "prb_desc_ring.infos")
-		headID    = l.field(rb, g.word, "desc_ring", "prb_desc_ring.head_id", "atomic_long_t.counter")
-		tailID    = l.field(rb, g.word, "desc_ring", "prb_desc_ring.tail_id", "atomic_long_t.counter")
-		sizeBits  = l.field(rb, 4, "text_data_ring", "prb_data_ring.size_bits")
-		data      = l.field(rb, g.word, "text_data_ring", "prb_data_ring.data")
-	)
-	if l.err != nil {
-		return l.err
-	}
 
+	rb := l.structure("printk_ringbuffer")
+	g.rbSize = rb.size
+	g.countBits = l.field(rb, 4, "desc_ring", "prb_desc_ring.count_bits")
+	g.descsPtr = l.field(rb, word, "desc_ring", "prb_desc_ring.descs")
+	g.infosPtr = l.field(rb, word, "desc_ring", "prb_desc_ring.infos")
+	g.headID = l.field(rb, word, "desc_ring", "prb_desc_ring.head_id", "atomic_long_t.counter")
+	g.tailID = l.field(rb, word, "desc_ring", "prb_desc_ring.tail_id", "atomic_long_t.counter")
+	g.sizeBitsAt = l.field(rb, 4, "text_data_ring", "prb_data_ring.size_bits")
+	g.textsPtr = l.field(rb, word, "text_data_ring", "prb_data_ring.data")
+	return l.err
+}
+
+// open reads the printk_ringbuffer and opens windows onto its rings.
+func (g *ring) open() error {
 	prb, err := g.variable("prb", g.word)
 	if err != nil {
 		return err
 	}
-	b := make([]byte, rb.size)
+	b := make([]byte, g.rbSize)
 	if err := g.mem.ReadVirt(b, mem.VirtAddr(prb)); err != nil {
 		return fmt.Errorf("printk_ringbuffer: %w", err)
 	}
 	get := func(f field) uint64 { return g.uint(f.of(b)) }
 
-	bits := get(countBits)
+	bits := get(g.countBits)
 	if bits == 0 || bits > maxCountBits {
 		return fmt.Errorf("printk_ringbuffer: count_bits %d is not between 1 and %d", bits, maxCountBits)
 	}
 	g.slots = 1 << bits
-	g.sizeBits = get(sizeBits)
+	g.sizeBits = get(g.sizeBitsAt)
 	if g.sizeBits < 4 || g.sizeBits > maxSizeBits {
 		return fmt.Errorf("printk_ringbuffer: size_bits %d is not between 4 and %d", g.sizeBits, maxSizeBits)
 	}
-	g.head, g.tail = get(headID)&g.idMask, get(tailID)&g.idMask
+	g.head, g.tail = get(g.headID)&g.idMask, get(g.tailID)&g.idMask
 
-	g.descs, err = mem.NewWindow(g.mem, mem.VirtAddr(get(descs)), g.slots*g.descSize, 16<<10)
-	if err != nil {
-		return fmt.Errorf("printk_ringbuffer: descs: %w", err)
+	window := func(name string, ptr field, size uint64, buffer int) *mem.Window {
+		w, e := mem.NewWindow(g.mem, mem.VirtAddr(get(ptr)), size, buffer)
+		if e != nil && err == nil {
+			err = fmt.Errorf("printk_ringbuffer: %s: %w", name, e)
+		}
+		return w
 	}
-	g.infos, err = mem.NewWindow(g.mem, mem.VirtAddr(get(infos)), g.slots*g.infoSize, 16<<10)
-	if err != nil {
-		return fmt.Errorf("printk_ringbuffer: infos: %w", err)
-	}
-	// A text has up to 65535 bytes (text_len is 16 bits wide).
-	g.data, err = mem.NewWindow(g.mem, mem.VirtAddr(get(data)), 1<<g.sizeBits, 64<<10)
-	if err != nil {
-		return fmt.Errorf("printk_ringbuffer: data: %w", err)
-	}
-	return nil
+	g.descs = window("descs", g.descsPtr, g.slots*g.descSize, 16<<10)
+	g.infos = window("infos", g.infosPtr, g.slots*g.infoSize, 16<<10)
+	g.data = window("data", g.textsPtr, 1<<g.sizeBits, textWindow)
+	return err
 }
 
-// latchedClearSeq returns the sequence number of the first record after the
+// readClearSeq returns the sequence number of the first record after the
 // last clear; 0 if the kernel does not say.
-func (r *reader) latchedClearSeq() (uint64, error) {
+func (r *reader) readClearSeq() (uint64, error) {
 	addr, ok := r.info.Symbol("clear_seq")
 	if !ok {
 		return 0, nil
