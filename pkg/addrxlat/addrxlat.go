@@ -14,7 +14,6 @@ import (
 
 	"github.com/ukdump/ukdump/pkg/mem"
 	"github.com/ukdump/ukdump/pkg/vmcore"
-	"github.com/ukdump/ukdump/pkg/vmcoreinfo"
 )
 
 // ErrUnsupported says that the address space cannot be understood: an
@@ -135,13 +134,4 @@ func (w *Walker) Slice(addr mem.VirtAddr, n int) ([]byte, error) {
 		return nil, fmt.Errorf("virtual address %v: %w", addr, err)
 	}
 	return b, nil
-}
-
-// needNumber returns a NUMBER() of VMCOREINFO or an error that names it.
-func needNumber(info *vmcoreinfo.Info, name string) (int64, error) {
-	n, ok := info.Number(name)
-	if !ok {
-		return 0, fmt.Errorf("%w: VMCOREINFO has no NUMBER(%s)", ErrUnsupported, name)
-	}
-	return n, nil
 }

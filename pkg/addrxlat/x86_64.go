@@ -5,7 +5,9 @@ package addrxlat
 import (
 	"fmt"
 
+	"github.com/ukdump/ukdump/pkg/elfcore"
 	"github.com/ukdump/ukdump/pkg/mem"
+	"github.com/ukdump/ukdump/pkg/vmcore"
 	"github.com/ukdump/ukdump/pkg/vmcoreinfo"
 )
 
@@ -19,11 +21,14 @@ const x86KernelMap = 0xffffffff80000000
 // pages of 4 KiB, 2 MiB and 1 GiB. The keys are written by
 // arch_crash_save_vmcoreinfo() in arch/x86/kernel/vmcore_info_64.c.
 func (s *Space) setX86_64(info *vmcoreinfo.Info) error {
-	physBase, err := needNumber(info, "phys_base")
+	physBase, err := x86PhysBase(s.core.Source, info)
 	if err != nil {
 		return err
 	}
 	top, ok := info.Symbol("init_top_pgt")
+	if !ok {
+		top, ok = info.Symbol("swapper_pg_dir") // a macro for the former
+	}
 	if !ok {
 		return fmt.Errorf("%w: VMCOREINFO has no SYMBOL(init_top_pgt)", ErrUnsupported)
 	}
@@ -54,4 +59,20 @@ func (s *Space) setX86_64(info *vmcoreinfo.Info) error {
 		}}
 	}
 	return nil
+}
+
+// x86PhysBase returns where x86KernelMap would lie in physical memory, a number
+// modulo 2^64. The program header of the kernel image shows it, too.
+func x86PhysBase(source vmcore.Source, info *vmcoreinfo.Info) (int64, error) {
+	if n, ok := info.Number("phys_base"); ok {
+		return n, nil
+	}
+	if elf, ok := source.(interface{ Segments() []elfcore.Segment }); ok {
+		for _, s := range elf.Segments() {
+			if s.Virt >= x86KernelMap {
+				return int64(uint64(s.Phys) - (uint64(s.Virt) - x86KernelMap)), nil
+			}
+		}
+	}
+	return 0, fmt.Errorf("%w: VMCOREINFO has no NUMBER(phys_base)", ErrUnsupported)
 }

@@ -27,6 +27,8 @@ type Section struct {
 
 // Map is where the struct pages of a core are.
 type Map struct {
+	// Kernel is what is known of the crashed kernel's layout.
+	Kernel *kstruct.Kernel
 	// Page is the layout of each of them.
 	Page kstruct.Page
 	// Sections are sorted by page frame and disjoint. Their bounds are multiples
@@ -44,18 +46,20 @@ func Find(core *vmcore.Core, space *addrxlat.Space, end mem.PFN) (*Map, error) {
 	if core.Info == nil {
 		return nil, fmt.Errorf("%w: %w", kstruct.ErrUnknownLayout, core.InfoErr)
 	}
-	page, err := kstruct.ReadPage(core.Info)
+	kernel := kstruct.New(core.Info, space, core.Order())
+	page, err := kstruct.ReadPage(kernel)
 	if err != nil {
 		return nil, err
 	}
-	m := &Map{Page: page}
-	if _, ok := core.Info.Symbol("mem_section"); ok {
-		return m, m.findSparse(core, space, end)
+	kernel.Need("SYMBOL(mem_section) SYMBOL(mem_map)")
+	m := &Map{Kernel: kernel, Page: page}
+	if symbol, ok := kernel.Symbol("mem_section"); ok {
+		return m, m.findSparse(core, space, symbol, end)
 	}
-	if _, ok := core.Info.Symbol("mem_map"); ok {
-		return m, m.findFlat(core, space, end)
+	if symbol, ok := kernel.Symbol("mem_map"); ok {
+		return m, m.findFlat(space, symbol, end)
 	}
-	return nil, fmt.Errorf("%w: VMCOREINFO has neither SYMBOL(mem_section) nor SYMBOL(mem_map)", kstruct.ErrUnknownLayout)
+	return nil, fmt.Errorf("%w: neither SYMBOL(mem_section) nor SYMBOL(mem_map) is known", kstruct.ErrUnknownLayout)
 }
 
 // chunkPages is how many page frames of a flat memory map make a Section, so
@@ -63,8 +67,7 @@ func Find(core *vmcore.Core, space *addrxlat.Space, end mem.PFN) (*Map, error) {
 const chunkPages = 1 << 15
 
 // findFlat handles CONFIG_FLATMEM: mem_map points to one array.
-func (m *Map) findFlat(core *vmcore.Core, space *addrxlat.Space, end mem.PFN) error {
-	symbol, _ := core.Info.Symbol("mem_map")
+func (m *Map) findFlat(space *addrxlat.Space, symbol mem.VirtAddr, end mem.PFN) error {
 	array, err := readPointer(space, symbol)
 	if err != nil {
 		return fmt.Errorf("mem_map: %w", err)

@@ -34,15 +34,13 @@ type sparse struct {
 }
 
 // findSparse handles CONFIG_SPARSEMEM and CONFIG_SPARSEMEM_EXTREME. VMCOREINFO
-// has the address of the array, but where a symbol table is the source (or
-// a kernel changes its mind) it can be that of the pointer to it.
-func (m *Map) findSparse(core *vmcore.Core, space *addrxlat.Space, end mem.PFN) error {
-	layout, err := kstruct.ReadSections(core.Info, core.Machine())
+// has the address of the array; a symbol table has that of the pointer to it.
+func (m *Map) findSparse(core *vmcore.Core, space *addrxlat.Space, symbol mem.VirtAddr, end mem.PFN) error {
+	layout, err := kstruct.ReadSections(m.Kernel, core.Machine())
 	if err != nil {
 		return err
 	}
 	s := newSparse(space, layout, core.Info.PageSize(), core.Info.PageShift(), end)
-	symbol, _ := core.Info.Symbol("mem_section")
 	err = m.walkSparse(s, symbol, end)
 	if err == nil || !s.extreme {
 		return wrapSparse(err)

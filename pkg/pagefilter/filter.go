@@ -67,7 +67,7 @@ func Filter(ctx context.Context, core *vmcore.Core, space *addrxlat.Space, pages
 	}
 	bigEndian := core.Order() == binary.ByteOrder(binary.BigEndian)
 	f := &filter{
-		rules: newRules(core.Info, pages.Page, bigEndian, opts.Level, opts.Warn),
+		rules: newRules(pages.Kernel, pages.Page, s.pageShift(), bigEndian, opts.Level, opts.Warn),
 		space: space, sections: pages.Sections, sel: s, progress: opts.Progress,
 	}
 	f.run(ctx, opts.Threads)

@@ -8,11 +8,9 @@ import (
 
 	"github.com/ukdump/ukdump/pkg/kstruct"
 	"github.com/ukdump/ukdump/pkg/mem"
-	"github.com/ukdump/ukdump/pkg/vmcoreinfo"
 )
 
-// rules decides from a struct page what a page is for. It is made once from
-// VMCOREINFO, so that the scan only compares masks and numbers. A mask of 0 is
+// rules decides from a struct page what a page is for. It is made once, so that the scan only compares masks and numbers. A mask of 0 is
 // a flag that is not known: it never matches.
 type rules struct {
 	page kstruct.Page
@@ -54,37 +52,44 @@ type hugetlbSource struct {
 const maxCompoundBytes = 16 << 30
 
 // newRules prepares the rules for a dump level. It warns of every rule that
-// cannot be applied because VMCOREINFO lacks what it needs: pages are kept then.
-func newRules(info *vmcoreinfo.Info, page kstruct.Page, bigEndian bool, level int, warn func(string)) *rules {
+// cannot be applied because nothing tells what it needs: pages are kept then.
+func newRules(k *kstruct.Kernel, page kstruct.Page, pageShift uint, bigEndian bool, level int, warn func(string)) *rules {
+	k.Need("NUMBER(PG_lru)", "NUMBER(PG_private)", "NUMBER(PG_swapcache)", "NUMBER(PG_swapbacked)",
+		"NUMBER(PG_head_mask)", "NUMBER(PG_slab) NUMBER(PAGE_SLAB_MAPCOUNT_VALUE)",
+		"NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)", "LENGTH(zone.free_area)",
+		"NUMBER(PAGE_HUGETLB_MAPCOUNT_VALUE) NUMBER(PG_hugetlb) OFFSET(folio._folio_order) OFFSET(page.compound_order)")
+	if line := k.Warning(); line != "" {
+		warn(line)
+	}
 	r := &rules{
 		page: page, swap: bigEndian,
-		lru: flag(info, "PG_lru"), private: flag(info, "PG_private"),
-		swapCache: flag(info, "PG_swapcache"), swapBacked: flag(info, "PG_swapbacked"),
-		slab: flag(info, "PG_slab"), hwPoison: flag(info, "PG_hwpoison"),
-		slabType:       mapCountType(info, "PAGE_SLAB_MAPCOUNT_VALUE"),
-		buddyType:      mapCountType(info, "PAGE_BUDDY_MAPCOUNT_VALUE"),
-		offlineType:    mapCountType(info, "PAGE_OFFLINE_MAPCOUNT_VALUE"),
-		unacceptedType: mapCountType(info, "PAGE_UNACCEPTED_MAPCOUNT_VALUE"),
-		hugetlbType:    mapCountType(info, "PAGE_HUGETLB_MAPCOUNT_VALUE"),
-		maxOrder:       uint(bits.Len64(maxCompoundBytes>>info.PageShift()) - 1),
+		lru: flag(k, "PG_lru"), private: flag(k, "PG_private"),
+		swapCache: flag(k, "PG_swapcache"), swapBacked: flag(k, "PG_swapbacked"),
+		slab: flag(k, "PG_slab"), hwPoison: flag(k, "PG_hwpoison"),
+		slabType:       mapCountType(k, "PAGE_SLAB_MAPCOUNT_VALUE"),
+		buddyType:      mapCountType(k, "PAGE_BUDDY_MAPCOUNT_VALUE"),
+		offlineType:    mapCountType(k, "PAGE_OFFLINE_MAPCOUNT_VALUE"),
+		unacceptedType: mapCountType(k, "PAGE_UNACCEPTED_MAPCOUNT_VALUE"),
+		hugetlbType:    mapCountType(k, "PAGE_HUGETLB_MAPCOUNT_VALUE"),
+		maxOrder:       uint(bits.Len64(maxCompoundBytes>>pageShift) - 1),
 
 		excludeCache:        level&(LevelCache|LevelCachePrivate) != 0,
 		excludeCachePrivate: level&LevelCachePrivate != 0,
 		excludeUser:         level&LevelUser != 0,
 		excludeFree:         level&LevelFree != 0,
 	}
-	if n, ok := info.Number("PG_head_mask"); ok {
+	if n, ok := k.Number("PG_head_mask"); ok {
 		r.head = uint64(n)
 	}
-	r.setCompound(info)
-	r.setOrders(info)
+	r.setCompound(k)
+	r.setOrders(k)
 	r.disableUnknown(warn)
 	return r
 }
 
 // flag returns the mask of a page flag, given by its bit number.
-func flag(info *vmcoreinfo.Info, name string) uint64 {
-	n, ok := info.Number(name)
+func flag(k *kstruct.Kernel, name string) uint64 {
+	n, ok := k.Number(name)
 	if !ok || n < 0 || n > 63 {
 		return 0
 	}
@@ -95,8 +100,8 @@ func flag(info *vmcoreinfo.Info, name string) uint64 {
 // type is the top byte of the field and the kernel writes zeros below
 // (4ffca5a96678); should it use those bits some day, they must not matter.
 // Before, all bits of the field count.
-func mapCountType(info *vmcoreinfo.Info, name string) pageType {
-	n, ok := info.Number(name)
+func mapCountType(k *kstruct.Kernel, name string) pageType {
+	n, ok := k.Number(name)
 	if !ok {
 		return pageType{}
 	}
@@ -111,8 +116,8 @@ func mapCountType(info *vmcoreinfo.Info, name string) pageType {
 // and the mark of hugetlbfs. The newest way that VMCOREINFO shows is the right one:
 // page type since 6.9 (d99e3140a4d3), a flag in the second page since 6.6,
 // bytes of struct folio since 6.3, bytes of the second struct page before.
-func (r *rules) setCompound(info *vmcoreinfo.Info) {
-	r.hugetlb.flag = flag(info, "PG_hugetlb")
+func (r *rules) setCompound(k *kstruct.Kernel) {
+	r.hugetlb.flag = flag(k, "PG_hugetlb")
 	if r.hugetlbType.mask != 0 || r.hugetlb.flag != 0 {
 		// The order is the low byte of folio._flags_1.
 		r.order = orderSource{true, r.page.Flags}
@@ -124,9 +129,9 @@ func (r *rules) setCompound(info *vmcoreinfo.Info) {
 		}
 		return
 	}
-	r.order = r.secondPageByte(info, "folio._folio_order", "page.compound_order")
-	if dtor := r.secondPageByte(info, "folio._folio_dtor", "page.compound_dtor"); dtor.known {
-		if n, ok := info.Number("HUGETLB_PAGE_DTOR"); ok && n > 0 && n < 256 {
+	r.order = r.secondPageByte(k, "folio._folio_order", "page.compound_order")
+	if dtor := r.secondPageByte(k, "folio._folio_dtor", "page.compound_dtor"); dtor.known {
+		if n, ok := k.Number("HUGETLB_PAGE_DTOR"); ok && n > 0 && n < 256 {
 			r.hugetlb.offset, r.hugetlb.dtor = dtor.offset, byte(n)
 		}
 	}
@@ -134,20 +139,20 @@ func (r *rules) setCompound(info *vmcoreinfo.Info) {
 
 // secondPageByte finds a byte of the second struct page, by its place in
 // struct folio or in struct page.
-func (r *rules) secondPageByte(info *vmcoreinfo.Info, inFolio, inPage string) orderSource {
+func (r *rules) secondPageByte(k *kstruct.Kernel, inFolio, inPage string) orderSource {
 	size := uint64(r.page.Size)
-	if n, ok := info.Offset(inFolio); ok && n >= size && n < 2*size {
+	if n, ok := k.Offset(inFolio); ok && n >= size && n < 2*size {
 		return orderSource{true, int(n - size)}
 	}
-	if n, ok := info.Offset(inPage); ok && n < size {
+	if n, ok := k.Offset(inPage); ok && n < size {
 		return orderSource{true, int(n)}
 	}
 	return orderSource{}
 }
 
 // setOrders bounds the order of free blocks by the number of free lists.
-func (r *rules) setOrders(info *vmcoreinfo.Info) {
-	n, ok := info.Length("zone.free_area")
+func (r *rules) setOrders(k *kstruct.Kernel) {
+	n, ok := k.Length("zone.free_area")
 	if ok && n >= 1 && n <= uint64(r.maxOrder) {
 		r.orders = uint(n)
 	}
@@ -159,7 +164,7 @@ func (r *rules) disableUnknown(warn func(string)) {
 	check := func(on *bool, known bool, rule, missing string) {
 		if *on && !known {
 			*on = false
-			warn(fmt.Sprintf("%s are kept: VMCOREINFO does not tell %s", rule, missing))
+			warn(fmt.Sprintf("%s are kept: the kernel does not tell %s", rule, missing))
 		}
 	}
 	check(&r.excludeCache, r.lru != 0, "page cache pages", "PG_lru")

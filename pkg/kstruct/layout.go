@@ -1,16 +1,10 @@
 // Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
 
-// Package kstruct knows where the fields of the crashed kernel's structures lie
-// and what its constants are: the layouts that walking its memory map needs,
-// checked for sense, so that the packages above index memory without asking
-// again. VMCOREINFO is the source.
 package kstruct
 
 import (
 	"errors"
 	"fmt"
-
-	"github.com/ukdump/ukdump/pkg/vmcoreinfo"
 )
 
 // ErrUnknownLayout says that a layout is missing or makes no sense.
@@ -35,10 +29,12 @@ type Page struct {
 
 // ReadPage returns the layout of struct page, or an error that wraps
 // ErrUnknownLayout and names the key that is missing or absurd.
-func ReadPage(info *vmcoreinfo.Info) (Page, error) {
-	r := reader{info: info}
+func ReadPage(k *Kernel) (Page, error) {
+	k.Need("SIZE(page)", "OFFSET(page.flags)", "OFFSET(page.mapping)", "OFFSET(page._mapcount)",
+		"OFFSET(page.private)", "OFFSET(page.compound_head) OFFSET(page.compound_info)")
+	r := reader{k: k}
 	p := Page{Size: int(r.size("page", maxStructPage))}
-	word := wordSize(info)
+	word := wordSize(k)
 	p.Flags = r.offset(p.Size, word, "page.flags")
 	p.Mapping = r.offset(p.Size, word, "page.mapping")
 	p.MapCount = r.offset(p.Size, 4, "page._mapcount")
@@ -49,8 +45,8 @@ func ReadPage(info *vmcoreinfo.Info) (Page, error) {
 
 // wordSize returns the size in bytes of the crashed kernel's unsigned long.
 // VMCOREINFO shows it in the size of a list_head, which is two pointers.
-func wordSize(info *vmcoreinfo.Info) int {
-	if n, ok := info.Size("list_head"); ok && n == 8 {
+func wordSize(k *Kernel) int {
+	if n, ok := k.Size("list_head"); ok && n == 8 {
 		return 4
 	}
 	return 8
@@ -71,15 +67,16 @@ type Sections struct {
 
 // ReadSections returns the layout of the sparse memory model of a kernel for
 // the given architecture, or an error like that of ReadPage.
-func ReadSections(info *vmcoreinfo.Info, machine string) (Sections, error) {
-	r := reader{info: info}
+func ReadSections(k *Kernel, machine string) (Sections, error) {
+	k.Need("SIZE(mem_section)", "OFFSET(mem_section.section_mem_map)")
+	r := reader{k: k}
 	s := Sections{SectionSize: int(r.size("mem_section", 4096))}
-	s.MemMap = r.offset(s.SectionSize, wordSize(info), "mem_section.section_mem_map")
-	s.Roots, _ = info.Length("mem_section")
-	defSize, defPhys := sectionDefaults(info, machine)
+	s.MemMap = r.offset(s.SectionSize, wordSize(k), "mem_section.section_mem_map")
+	s.Roots, _ = k.Length("mem_section")
+	defSize, defPhys := sectionDefaults(k, machine)
 	s.SizeBits = r.bits("SECTION_SIZE_BITS", defSize)
 	s.PhysBits = r.bits("MAX_PHYSMEM_BITS", defPhys)
-	if r.err == nil && (s.SizeBits < info.PageShift()+6 || s.PhysBits < s.SizeBits || s.PhysBits > 56) {
+	if r.err == nil && (s.SizeBits < k.info.PageShift()+6 || s.PhysBits < s.SizeBits || s.PhysBits > 56) {
 		r.err = fmt.Errorf("%w: sections of 2^%d bytes in 2^%d", ErrUnknownLayout, s.SizeBits, s.PhysBits)
 	}
 	return s, r.err
@@ -88,11 +85,11 @@ func ReadSections(info *vmcoreinfo.Info, machine string) (Sections, error) {
 // sectionDefaults returns SECTION_SIZE_BITS and MAX_PHYSMEM_BITS of kernels that
 // do not state them in VMCOREINFO: before 5.14 (4f5aecdff25f) and before 5.8
 // (1d50e5d0c505). They are in arch/*/include/asm/sparsemem.h.
-func sectionDefaults(info *vmcoreinfo.Info, machine string) (size, phys int64) {
+func sectionDefaults(k *Kernel, machine string) (size, phys int64) {
 	if machine != "x86_64" {
 		return 0, 0
 	}
-	if l5, _ := info.Number("pgtable_l5_enabled"); l5 != 0 {
+	if l5, _ := k.Number("pgtable_l5_enabled"); l5 != 0 {
 		return 27, 52
 	}
 	return 27, 46
@@ -100,24 +97,24 @@ func sectionDefaults(info *vmcoreinfo.Info, machine string) (size, phys int64) {
 
 // reader collects the first error of several look-ups.
 type reader struct {
-	info *vmcoreinfo.Info
-	err  error
+	k   *Kernel
+	err error
 }
 
 func (r *reader) fail(format string, args ...any) {
 	if r.err == nil {
-		r.err = fmt.Errorf("%w: VMCOREINFO "+format, append([]any{ErrUnknownLayout}, args...)...)
+		r.err = fmt.Errorf("%w: "+format, append([]any{ErrUnknownLayout}, args...)...)
 	}
 }
 
 func (r *reader) size(name string, limit uint64) uint64 {
-	n, ok := r.info.Size(name)
+	n, ok := r.k.Size(name)
 	if !ok {
-		r.fail("has no SIZE(%s)", name)
+		r.fail("no SIZE(%s) in VMCOREINFO or BTF", name)
 		return 0
 	}
 	if n == 0 || n > limit {
-		r.fail("has SIZE(%s)=%d", name, n)
+		r.fail("SIZE(%s) is %d", name, n)
 		return 0
 	}
 	return n
@@ -127,27 +124,27 @@ func (r *reader) size(name string, limit uint64) uint64 {
 // must lie within size bytes, aligned to its width.
 func (r *reader) offset(size, width int, names ...string) int {
 	for _, name := range names {
-		n, ok := r.info.Offset(name)
+		n, ok := r.k.Offset(name)
 		if !ok {
 			continue
 		}
 		if n > uint64(size) || uint64(size)-n < uint64(width) || n%uint64(width) != 0 {
-			r.fail("has OFFSET(%s)=%d in a structure of %d bytes", name, n, size)
+			r.fail("OFFSET(%s) is %d in a structure of %d bytes", name, n, size)
 			return 0
 		}
 		return int(n)
 	}
-	r.fail("has no OFFSET(%s)", names[0])
+	r.fail("no OFFSET(%s) in VMCOREINFO or BTF", names[0])
 	return 0
 }
 
 func (r *reader) bits(name string, def int64) uint {
-	n, ok := r.info.Number(name)
+	n, ok := r.k.Number(name)
 	if !ok {
 		n = def
 	}
 	if n <= 0 || n > 64 {
-		r.fail("has NUMBER(%s)=%d", name, n)
+		r.fail("NUMBER(%s) is %d", name, n)
 		return 0
 	}
 	return uint(n)
