@@ -10,20 +10,6 @@ import (
 	"sync"
 )
 
-// The flattened format (makedumpfile -F; dump_data_header in its makedumpfile.h)
-// is a file taken apart into records that each say where their data goes, so
-// that a file written at many places can go through a pipe. A header of 4096
-// bytes is followed by the records: offset and size, 8 bytes each, then the
-// data. A record with offset and size -1 ends it. All numbers are big-endian
-// on every machine.
-const (
-	FlatSignature  = "makedumpfile"
-	flatHeaderSize = 4096
-	flatType       = 1 // at 16: the only type
-	flatVersion    = 1 // at 24
-	flatEnd        = -1
-)
-
 // FlatWriter writes the flattened form of a file to a stream. It is an
 // io.WriterAt; nothing may be written twice, with one exception: what is
 // written within the first block of the file, where the header of a dump is,
@@ -42,8 +28,8 @@ type FlatWriter struct {
 func NewFlatWriter(out io.Writer, blockSize int) (*FlatWriter, error) {
 	h := make([]byte, flatHeaderSize)
 	copy(h, FlatSignature)
-	binary.BigEndian.PutUint64(h[16:], flatType)
-	binary.BigEndian.PutUint64(h[24:], flatVersion)
+	binary.BigEndian.PutUint64(h[flatTypeAt:], flatType)
+	binary.BigEndian.PutUint64(h[flatVersionAt:], flatVersion)
 	if _, err := out.Write(h); err != nil {
 		return nil, fmt.Errorf("write flattened header: %w", err)
 	}
