@@ -19,8 +19,9 @@ const (
 // Class is what a page was used for.
 type Class uint8
 
-// The classes. Poisoned and offline pages are left out at every level, because
-// reading them can stop the machine.
+// The classes. Poisoned pages are left out at every level, because reading them
+// can stop the machine, and so are offline pages, but at levels 0 and 1 only where
+// the kernel says how to tell a poisoned page.
 const (
 	Kept         Class = iota // none of the others
 	Cache                     // page cache, without private data

@@ -81,6 +81,10 @@ func newRules(k *kstruct.Kernel, page kstruct.Page, pageShift uint, bigEndian bo
 	if n, ok := k.Number("PG_head_mask"); ok {
 		r.head = uint64(n)
 	}
+	if level <= LevelZero && r.hwPoison == 0 {
+		// makedumpfile has no reason to look at struct pages then.
+		r.offlineType = pageType{}
+	}
 	r.setCompound(k)
 	r.setOrders(k)
 	r.disableUnknown(warn)
