@@ -90,6 +90,9 @@ func saveDump(ctx context.Context, r *run, s state) (state, error) {
 	}
 	r.log.printf("dump: %d of %d pages kept, %d of them zero; %d MiB of memory in %d MiB", report.Kept, report.RAM,
 		report.Zero, report.Kept*uint64(report.PageSize)>>20, report.Bytes>>20)
+	left := report.Excluded
+	r.log.printf("dump: left out %d pages of cache, %d of private cache, %d of users, %d free, %d poisoned, %d offline",
+		left.Cache, left.CachePrivate, left.User, left.Free, left.HWPoison, left.Offline)
 	s.dump = dumpResult{report: report, complete: true}
 	return s, nil
 }
