@@ -27,6 +27,7 @@ func levels() map[int]string {
 // makedumpfile's, bit by bit of both bitmaps, and every page of ours with the
 // core's.
 func TestLikeMakedumpfile(t *testing.T) {
+	begin(t)
 	for _, suite := range suites() {
 		for level := range 32 {
 			codec, wanted := levels()[level]

@@ -3,10 +3,12 @@
 package vmtest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 )
 
 // MakeCore crashes a machine with the kernel and leaves the core, as the
@@ -20,28 +22,22 @@ func MakeCore(k Kernel, print func(line string)) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	image, root, disk := filepath.Join(dir, "raw.cpio"), filepath.Join(dir, "root"), filepath.Join(dir, "disk")
-	if err := writeRawImage(image); err != nil {
+	root, err := MakeRoot(k)
+	if err != nil {
 		return err
 	}
-	if err := MakeRoot(root, k, File{Path: "boot/raw.cpio", Mode: 0o644, From: image}); err != nil {
-		return err
-	}
+	disk := filepath.Join(dir, "disk")
 	if err := MakeDisk(disk, "", "4G"); err != nil {
 		return err
 	}
-	m := Machine{Kernel: k, Root: root, Raw: disk, Cmdline: "GUEST_ARM=raw", Print: print}
+	m := Machine{Kernel: k, Root: root, Raw: disk, Print: print, Steps: []string{"arm-raw", "fill 768", "crash"}}
 	console, err := m.Run()
 	if err != nil {
 		return err
 	}
-	match := coreSize.FindStringSubmatch(console)
-	if match == nil {
-		return fmt.Errorf("%s: the machine ended without having saved a core", k.Release)
-	}
-	size, err := strconv.ParseInt(match[1], 10, 64)
+	size, err := coreSize(console)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", k.Release, err)
 	}
 	if err := os.Truncate(disk, size); err != nil {
 		return err
@@ -50,4 +46,14 @@ func MakeCore(k Kernel, print func(line string)) error {
 		return err
 	}
 	return os.Rename(disk, k.Core())
+}
+
+func coreSize(console *Console) (int64, error) {
+	const said = "guest: core of "
+	line, found := console.Find(said)
+	if !found {
+		return 0, errors.New("the machine ended without having saved a core")
+	}
+	_, size, _ := strings.Cut(line.Text, said)
+	return strconv.ParseInt(strings.TrimSuffix(size, " bytes"), 10, 64)
 }

@@ -11,27 +11,34 @@ import (
 	"github.com/u-root/u-root/pkg/cpio"
 )
 
-// File is a file of a root file system that is made for a test.
-type File struct {
-	Path     string // in the guest, without the leading slash
-	Mode     os.FileMode
-	Contents string
-	From     string // copied from here if not empty
-}
-
-// MakeRoot makes an ext4 image of a root file system: the kernel with its
-// modules, the guest program as init, and files.
-func MakeRoot(image string, k Kernel, files ...File) error {
-	guest, err := buildGuest()
-	if err != nil {
-		return err
-	}
+// MakeRoot makes the root file system of machines with the kernel, an ext4
+// image, and returns its path. In it are the kernel with its modules, the guest
+// program as init, the image that copies cores, and ukdump as a distribution
+// would install it, as far as it has been built.
+func MakeRoot(k Kernel) (string, error) {
 	tree, err := os.MkdirTemp(Build, "root-")
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer os.RemoveAll(tree)
-	for _, dir := range []string{"dev", "proc", "sys", "run", "tmp", "var", "root", "etc", "boot", "usr/lib/modules"} {
+	if err := fillRoot(tree, k); err != nil {
+		return "", err
+	}
+	// The kernel finds its root by the number in the partition table: the names
+	// of NVMe disks change from boot to boot.
+	image := filepath.Join(Build, "root", k.Release+".img")
+	err = MakeDisk(image+".part", "ext4", "1G", "-q", "-d", tree, "-E", fmt.Sprintf("offset=%d", rootOffset))
+	if err != nil {
+		return "", err
+	}
+	if err := writePartitionTable(image+".part", 1<<30); err != nil {
+		return "", err
+	}
+	return image, os.Rename(image+".part", image)
+}
+
+func fillRoot(tree string, k Kernel) error {
+	for _, dir := range []string{"dev", "proc", "sys", "run", "tmp", "var", "root", "etc", "sbin", "usr/sbin", "usr/lib/modules"} {
 		if err := os.MkdirAll(filepath.Join(tree, dir), 0o755); err != nil {
 			return err
 		}
@@ -39,25 +46,29 @@ func MakeRoot(image string, k Kernel, files ...File) error {
 	if err := os.Symlink("usr/lib", filepath.Join(tree, "lib")); err != nil {
 		return err
 	}
-	modules := filepath.Join(k.Root, "lib", "modules", k.Release)
-	if err := run("cp", "-a", modules, filepath.Join(tree, "usr/lib/modules/")); err != nil {
+	if err := buildGuest(filepath.Join(tree, "sbin/init")); err != nil {
 		return err
 	}
-	files = append(files,
-		File{Path: "sbin/init", Mode: 0o755, From: guest},
-		File{Path: "boot/vmlinuz-" + k.Release, Mode: 0o644, From: k.Image()},
-	)
-	for _, f := range files {
-		if err := f.write(tree); err != nil {
+	copies := []struct{ from, to string }{
+		{filepath.Join(k.Root, "boot"), ""},
+		{filepath.Join(k.Root, "lib/modules", k.Release), "usr/lib/modules/"},
+		{filepath.Join(Build, "../initramfs/kdump.conf"), "etc/"},
+	}
+	for from, to := range map[string]string{"ukdump": "usr/sbin/", "ukdump-image": "usr/lib/ukdump/", "rescue/bb": "usr/lib/ukdump/rescue/"} {
+		if _, err := os.Stat(filepath.Join(Build, from)); err == nil {
+			copies = append(copies, struct{ from, to string }{filepath.Join(Build, from), to})
+		}
+	}
+	for _, c := range copies {
+		to := filepath.Join(tree, c.to)
+		if err := os.MkdirAll(to, 0o755); err != nil {
+			return err
+		}
+		if err := run("cp", "-a", c.from, to); err != nil {
 			return err
 		}
 	}
-	// The kernel finds its root by the number in the partition table: the names
-	// of NVMe disks change from boot to boot.
-	if err := MakeDisk(image, "ext4", "1G", "-d", tree, "-E", fmt.Sprintf("offset=%d", rootOffset)); err != nil {
-		return err
-	}
-	return writePartitionTable(image, 1<<30)
+	return writeRawImage(filepath.Join(tree, "boot/raw.cpio"), filepath.Join(tree, "sbin/init"))
 }
 
 const (
@@ -84,21 +95,6 @@ func writePartitionTable(image string, size uint32) error {
 	return err
 }
 
-func (f File) write(tree string) error {
-	path := filepath.Join(tree, f.Path)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	contents := []byte(f.Contents)
-	if f.From != "" {
-		var err error
-		if contents, err = os.ReadFile(f.From); err != nil {
-			return err
-		}
-	}
-	return os.WriteFile(path, contents, f.Mode)
-}
-
 // MakeDisk makes a sparse disk image of the size (as truncate takes it), with a
 // file system made by mkfs.KIND with args; an empty kind leaves it blank.
 func MakeDisk(image, kind, size string, args ...string) error {
@@ -117,20 +113,15 @@ func MakeDisk(image, kind, size string, args ...string) error {
 	return run("mkfs."+kind, append(args, image)...)
 }
 
-// buildGuest builds the guest program and returns its path.
-func buildGuest() (string, error) {
-	guest := filepath.Join(Build, "guest")
-	return guest, run("env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags", "-s -w",
-		"-o", guest, filepath.Join(Build, "..", "vmtest", "guest"))
+// buildGuest builds the guest program.
+func buildGuest(path string) error {
+	return run("env", "CGO_ENABLED=0", "go", "build", "-C", filepath.Join(Build, ".."),
+		"-trimpath", "-ldflags", "-s -w", "-o", path, "./vmtest/guest")
 }
 
 // writeRawImage writes the image whose init is the guest program, for the
 // capture kernel that copies the core as it is.
-func writeRawImage(path string) error {
-	guest, err := buildGuest()
-	if err != nil {
-		return err
-	}
+func writeRawImage(path, guest string) error {
 	program, err := os.ReadFile(guest)
 	if err != nil {
 		return err

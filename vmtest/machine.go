@@ -3,23 +3,21 @@
 package vmtest
 
 import (
-	"bytes"
 	"fmt"
 	"os"
-	"regexp"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/hugelgupf/vmtest/qemu"
 )
 
-// Machine is a machine to crash.
+// Machine is a machine to start, and mostly to crash.
 type Machine struct {
 	Kernel Kernel
-	// Root is the image of its root file system. It is not changed.
+	// Root is the image of its root file system, from MakeRoot. It is not changed.
 	Root string
-	// Cmdline is added to the kernel command line.
-	Cmdline string
+	// Steps are what the machine does, see the guest program.
+	Steps []string
 	// Raw, if not empty, is the disk image that becomes the second NVMe namespace.
 	Raw string
 	// Virtio are disk images that become virtio disks, in this order.
@@ -34,31 +32,60 @@ type Machine struct {
 	Deadline time.Duration
 }
 
+// Console is what a machine said.
+type Console struct {
+	Lines []Line
+	// Ended is when the machine ended, since its start.
+	Ended time.Duration
+}
+
+// Line is one line of a console and when it came, since the machine's start.
+type Line struct {
+	At   time.Duration
+	Text string
+}
+
+// Find returns the first line that has text in it.
+func (c *Console) Find(text string) (Line, bool) {
+	for _, line := range c.Lines {
+		if strings.Contains(line.Text, text) {
+			return line, true
+		}
+	}
+	return Line{}, false
+}
+
 // Run starts the machine and waits for its end: the capture kernel's reboot, a
-// power off, or the deadline. It returns the whole console output, also with an
-// error.
-func (m *Machine) Run() (string, error) {
+// power off, or the deadline, which is an error. The console is returned in any
+// case.
+func (m *Machine) Run() (*Console, error) {
 	command := os.Getenv("VMTEST_QEMU")
 	if command == "" {
 		// Software emulation: on many machines, /dev/kvm is there and guests hang.
 		command = "qemu-system-x86_64 -accel tcg,thread=multi"
 	}
-	var console lockedBuffer
+	console, start := &Console{}, time.Now()
 	fns := []qemu.Fn{
 		qemu.WithQEMUCommand(command),
 		qemu.WithKernel(m.Kernel.Image()),
 		qemu.WithAppendKernel(
 			"console=ttyS0 printk.devkmsg=on loglevel=6 root=PARTUUID=6b64756d-01 rw devtmpfs.mount=1",
-			"crashkernel="+or(m.Crashkernel, "256M"), m.Cmdline),
+			"crashkernel="+or(m.Crashkernel, "256M"), `"GUEST_STEPS=`+strings.Join(m.Steps, ";")+`"`),
 		qemu.WithQEMUArgs(
 			"-M", "q35", "-cpu", "max", "-smp", "2", "-m", fmt.Sprint(or(m.MemoryMiB, 2048)),
 			"-nic", "none",
 			"-device", "nvme,id=nvme0,serial=ukdump",
 			"-drive", "if=none,format=raw,snapshot=on,id=root,file="+m.Root,
 			"-device", "nvme-ns,bus=nvme0,nsid=1,drive=root"),
+		// QEMU ends where the machine would reboot.
 		qemu.HaltOnKernelPanic(),
-		qemu.WithSerialOutput(&console),
 		qemu.WithVMTimeout(or(m.Deadline, 5*time.Minute)),
+		qemu.LogSerialByLine(func(text string) {
+			console.Lines = append(console.Lines, Line{time.Since(start), text})
+			if m.Print != nil {
+				m.Print(text)
+			}
+		}),
 	}
 	if m.Raw != "" {
 		fns = append(fns, qemu.WithQEMUArgs(
@@ -70,15 +97,16 @@ func (m *Machine) Run() (string, error) {
 			"-drive", fmt.Sprintf("if=none,format=raw,cache=unsafe,id=vd%d,file=%s", i, image),
 			"-device", fmt.Sprintf("virtio-blk-pci,drive=vd%d", i)))
 	}
-	if m.Print != nil {
-		fns = append(fns, qemu.LogSerialByLine(m.Print))
-	}
 	vm, err := qemu.Start(qemu.ArchAMD64, fns...)
 	if err != nil {
-		return "", err
+		return console, err
 	}
 	err = vm.Wait()
-	return console.String(), err
+	console.Ended = time.Since(start)
+	if failed, found := console.Find("guest: FAILED"); found && err == nil {
+		err = fmt.Errorf("the machine says: %s", failed.Text)
+	}
+	return console, err
 }
 
 // or returns v, or fallback if v is the zero value.
@@ -89,26 +117,3 @@ func or[T comparable](v, fallback T) T {
 	}
 	return v
 }
-
-// lockedBuffer collects console output: QEMU's two output streams are written
-// to it by two goroutines.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) Close() error { return nil }
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
-var coreSize = regexp.MustCompile(`guest: core of (\d+) bytes`)

@@ -27,6 +27,7 @@ func makeDump(t *testing.T, core, codec, level string) string {
 
 // TestCrash compares what crash says of our dumps with what it says of the core.
 func TestCrash(t *testing.T) {
+	begin(t)
 	commands := filepath.Join(t.TempDir(), "commands")
 	if err := os.WriteFile(commands, []byte("sys\nbt\nbt -a\nps\nlog\nkmem -i\nquit\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -42,6 +43,7 @@ func TestCrash(t *testing.T) {
 
 // TestDrgn does the same with drgn.
 func TestDrgn(t *testing.T) {
+	begin(t)
 	script := filepath.Join(Build, "..", "vmtest", "report.py")
 	sameFromDumps(t, []string{"crashed thread", "sysrq_handle_crash", "guest: memory filled"},
 		func(t *testing.T, k Kernel, path string) string {
@@ -93,6 +95,7 @@ func sameLines(t *testing.T, got, want string) {
 // TestMakedumpfileReads lets makedumpfile filter our dump further and read the
 // log out of it: it must come to what it makes of the core.
 func TestMakedumpfileReads(t *testing.T) {
+	begin(t)
 	for _, suite := range suites() {
 		t.Run(suite, func(t *testing.T) {
 			_, core := needCore(t, suite)

@@ -19,4 +19,5 @@ for task in for_each_task(prog):
     print("task", task.pid.value_(), task.comm.string_().decode(), task.mm.value_())
 print("vm_zone_stat", prog["vm_zone_stat"])
 print("vm_node_stat", prog["vm_node_stat"])
-print(get_dmesg(prog).decode())
+print("log")
+print(get_dmesg(prog).decode(), end="")

@@ -11,8 +11,7 @@
 // a plain copy of /proc/vmcore to a disk: the cores under build/cores that the
 // other tests read.
 //
-// Tests that lack something skip and say what to do; with
-// UKDUMP_TEST_REQUIRE=1, as the Makefile sets it, they fail instead.
+// The Makefile fetches and builds what the tests need, and runs them.
 package vmtest
 
 import (

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"time"
 	"unsafe"
 
@@ -19,24 +20,25 @@ import (
 
 const mib = 1 << 20
 
-// fill fills memory. A step that the kernel cannot do is said and left out:
-// kernels differ, and the tests look at what is there.
-func fill() {
+// fill fills about size MiB of memory. A step that the kernel cannot do is said
+// and left out: kernels differ, and the tests look at what is there.
+func fill(size int) {
 	start := time.Now()
+	share := size * mib / 16
 	for _, step := range []struct {
 		name string
 		do   func() error
 	}{
-		{"page cache, read from ext4", readFiles},
-		{"page cache with buffer heads, written to ext4", writeFiles},
-		{"tmpfs", fillTmpfs},
-		{"slab", manyFiles},
-		{"anonymous memory", anonymous},
-		{"transparent huge pages", hugeAnonymous},
-		{"hugetlb pages", hugetlb},
+		{"page cache, read from ext4", func() error { return readFiles(2 * share) }},
+		{"page cache with buffer heads, written to ext4", func() error { return writeFiles("/var", share) }},
+		{"tmpfs", func() error { return writeFiles("/tmp", 3*share) }},
+		{"slab", func() error { return manyFiles(share / 2048) }},
+		{"anonymous memory", func() error { return anonymous(5*share, unix.MADV_NOHUGEPAGE) }},
+		{"transparent huge pages", func() error { return anonymous(2*share, unix.MADV_HUGEPAGE) }},
+		{"hugetlb pages", func() error { return hugetlb(2 * share) }},
 		{"poisoned pages", poison},
 		{"processes", processes},
-		{"holes among the free pages", fragment},
+		{"holes among the free pages", func() error { return fragment(share) }},
 	} {
 		if err := step.do(); err != nil {
 			say("%s: left out: %v", step.name, err)
@@ -68,9 +70,9 @@ func fillPages(p []byte) {
 	}
 }
 
-func readFiles() error {
-	budget := int64(96 * mib)
-	return filepath.WalkDir("/lib/modules", func(path string, entry fs.DirEntry, err error) error {
+func readFiles(size int) error {
+	budget := int64(size)
+	return filepath.WalkDir("/lib/modules/", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
 			return err
 		}
@@ -88,26 +90,14 @@ func readFiles() error {
 	})
 }
 
-func writeFiles() error {
+// writeFiles writes a file of each kind of contents, size bytes together.
+func writeFiles(dir string, size int) error {
 	block := make([]byte, mib)
 	for _, kind := range contents {
 		for i := 0; i < len(block); i += 4096 {
 			kind.fill(block[i : i+4096])
 		}
-		if err := writeRepeated("/var/"+kind.name, block, 16); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func fillTmpfs() error {
-	block := make([]byte, mib)
-	for _, kind := range contents {
-		for i := 0; i < len(block); i += 4096 {
-			kind.fill(block[i : i+4096])
-		}
-		if err := writeRepeated("/tmp/"+kind.name, block, 32); err != nil {
+		if err := writeRepeated(filepath.Join(dir, kind.name), block, size/len(contents)/len(block)); err != nil {
 			return err
 		}
 	}
@@ -129,8 +119,8 @@ func writeRepeated(path string, block []byte, times int) error {
 }
 
 // manyFiles makes many inodes and directory entries.
-func manyFiles() error {
-	for i := range 20000 {
+func manyFiles(n int) error {
+	for i := range n {
 		dir := fmt.Sprintf("/run/small/%d", i%100)
 		if i < 100 {
 			if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -148,36 +138,25 @@ func mapAnonymous(size, flags int) ([]byte, error) {
 	return unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE|flags)
 }
 
-func anonymous() error {
-	p, err := mapAnonymous(192*mib, 0)
+func anonymous(size, advice int) error {
+	p, err := mapAnonymous(size, 0)
 	if err != nil {
 		return err
 	}
-	if err := unix.Madvise(p, unix.MADV_NOHUGEPAGE); err != nil {
+	if err := unix.Madvise(p, advice); err != nil {
 		return err
 	}
 	fillPages(p)
 	return nil
 }
 
-func hugeAnonymous() error {
-	p, err := mapAnonymous(64*mib, 0)
-	if err != nil {
+// hugetlb reserves huge pages and touches half of them.
+func hugetlb(size int) error {
+	const hugePage = 2 * mib
+	if err := os.WriteFile("/proc/sys/vm/nr_hugepages", []byte(strconv.Itoa(size/hugePage)), 0); err != nil {
 		return err
 	}
-	if err := unix.Madvise(p, unix.MADV_HUGEPAGE); err != nil {
-		return err
-	}
-	fillPages(p)
-	return nil
-}
-
-// hugetlb reserves 32 huge pages and touches half of them.
-func hugetlb() error {
-	if err := os.WriteFile("/proc/sys/vm/nr_hugepages", []byte("32"), 0); err != nil {
-		return err
-	}
-	p, err := mapAnonymous(32*mib, unix.MAP_HUGETLB)
+	p, err := mapAnonymous(size/hugePage/2*hugePage, unix.MAP_HUGETLB)
 	if err != nil {
 		return err
 	}
@@ -241,8 +220,8 @@ func sleeper() {
 }
 
 // fragment frees every other page of a mapping.
-func fragment() error {
-	p, err := mapAnonymous(32*mib, 0)
+func fragment(size int) error {
+	p, err := mapAnonymous(size, 0)
 	if err != nil {
 		return err
 	}

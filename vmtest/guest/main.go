@@ -1,28 +1,37 @@
 // Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
 
-// Guest is /sbin/init of the machine that the VM tests crash. It arms a capture
-// kernel, fills memory so that every class of page is there, and panics.
+// Guest is /sbin/init of the machines that the VM tests start. It does what
+// GUEST_STEPS= on the kernel command line says (the kernel makes environment
+// variables of words that it does not know), commands with semicolons between:
 //
-// What it arms is chosen on the kernel command line (words with "=" that the
-// kernel does not know become init's environment):
+//	modprobe NAME...         load modules with what they need
+//	mount TYPE DEVICE DIR    mount a file system
+//	write FILE LINE|LINE...  write a text file
+//	arm-raw                  arm the image /boot/raw.cpio, whose /init is this
+//	                         program and copies /proc/vmcore as it is to the
+//	                         second NVMe namespace
+//	fill MIB                 fill about so much memory, so that every class of
+//	                         page is there
+//	crash                    panic, if a capture kernel is armed
+//	tar DIR                  write the files in DIR as an archive to the second
+//	                         NVMe namespace
+//	/PROGRAM ARGUMENT...     run a program
 //
-//	GUEST_ARM=ukdump   run the steps in /etc/arm, one command a line: the real
-//	                   ukdump, as an administrator would
-//	GUEST_ARM=raw      arm the image /boot/raw.cpio, whose /init is this program:
-//	                   it copies /proc/vmcore as it is to the second NVMe
-//	                   namespace, for tests that want an untouched core
-//
-// Everything it says goes to the kernel log with "guest: " in front. It ends in
-// a panic, or, when something fails, in "guest: FAILED" and power off.
+// What it says goes to the kernel log with "guest: " in front. It powers the
+// machine off after the last step, or after "guest: FAILED" at the first that
+// fails.
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
-	"time"
 
+	"github.com/ukdump/ukdump/pkg/kmod"
+	"github.com/ukdump/ukdump/pkg/kmod/unpack"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,7 +40,7 @@ func main() {
 		sleeper()
 	}
 	mountAll()
-	run := crash
+	run := runSteps
 	if _, err := os.Stat("/proc/vmcore"); err == nil {
 		run = copyCore
 	}
@@ -41,6 +50,45 @@ func main() {
 	unix.Sync()
 	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 	select {}
+}
+
+func runSteps() error {
+	for line := range strings.SplitSeq(os.Getenv("GUEST_STEPS"), ";") {
+		words := strings.Fields(line)
+		if len(words) == 0 {
+			continue
+		}
+		if err := step(words[0], words[1:]); err != nil {
+			return fmt.Errorf("%s: %w", strings.Join(words, " "), err)
+		}
+	}
+	return nil
+}
+
+func step(name string, args []string) error {
+	switch name {
+	case "modprobe":
+		return modprobe(args)
+	case "mount":
+		if err := os.MkdirAll(args[2], 0o755); err != nil {
+			return err
+		}
+		return unix.Mount(args[1], args[2], args[0], 0, "")
+	case "write":
+		text := strings.ReplaceAll(strings.Join(args[1:], " "), "|", "\n") + "\n"
+		return os.WriteFile(args[0], []byte(text), 0o644)
+	case "arm-raw":
+		return armRaw()
+	case "fill":
+		size, err := strconv.Atoi(args[0])
+		fill(size)
+		return err
+	case "crash":
+		return crash()
+	case "tar":
+		return tarDir(args[0])
+	}
+	return runProgram(name, args)
 }
 
 func mountAll() {
@@ -68,44 +116,56 @@ func say(format string, args ...any) {
 	}
 }
 
-func crash() error {
-	arm := armRaw
-	if os.Getenv("GUEST_ARM") == "ukdump" {
-		arm = armUkdump
-	}
-	if err := arm(); err != nil {
+// modprobe loads modules as udev and modprobe do on a machine that has them.
+func modprobe(names []string) error {
+	release, err := kernelRelease()
+	if err != nil {
 		return err
 	}
+	tree, err := kmod.OpenTree("/lib/modules/" + release)
+	if err != nil {
+		return err
+	}
+	modules, err := tree.Closure(names...)
+	if err != nil {
+		return err
+	}
+	for _, m := range modules {
+		code, err := unpack.ReadModule(m.File)
+		if err != nil {
+			return err
+		}
+		if err := unix.InitModule(code, ""); err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("%s: %w", m.Name, err)
+		}
+	}
+	return nil
+}
+
+func kernelRelease() (string, error) {
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return "", err
+	}
+	return unix.ByteSliceToString(uts.Release[:]), nil
+}
+
+func runProgram(name string, args []string) error {
+	cmd := exec.Command(name, args...)
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}
+	out, err := cmd.CombinedOutput()
+	say("$ %s %s\n%s", name, strings.Join(args, " "), out)
+	return err
+}
+
+func crash() error {
 	loaded, err := os.ReadFile("/sys/kernel/kexec_crash_loaded")
 	if err != nil || strings.TrimSpace(string(loaded)) != "1" {
 		return fmt.Errorf("/sys/kernel/kexec_crash_loaded is %q, %v", loaded, err)
 	}
-	fill()
-	say("panic at %d", time.Now().Unix())
 	if err := os.WriteFile("/proc/sys/kernel/sysrq", []byte("1"), 0); err != nil {
 		return err
 	}
+	say("crash")
 	return os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0)
-}
-
-// armUkdump runs the commands of /etc/arm.
-func armUkdump() error {
-	steps, err := os.ReadFile("/etc/arm")
-	if err != nil {
-		return err
-	}
-	for line := range strings.Lines(string(steps)) {
-		words := strings.Fields(line)
-		if len(words) == 0 {
-			continue
-		}
-		cmd := exec.Command(words[0], words[1:]...)
-		cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}
-		out, err := cmd.CombinedOutput()
-		say("$ %s\n%s", strings.Join(words, " "), out)
-		if err != nil {
-			return fmt.Errorf("%s: %w", strings.Join(words, " "), err)
-		}
-	}
-	return nil
 }

@@ -8,9 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,11 +16,11 @@ const rawImage = "/boot/raw.cpio"
 
 // armRaw loads this kernel with the image that copies the core.
 func armRaw() error {
-	var uts unix.Utsname
-	if err := unix.Uname(&uts); err != nil {
+	release, err := kernelRelease()
+	if err != nil {
 		return err
 	}
-	kernel, err := os.Open("/boot/vmlinuz-" + unix.ByteSliceToString(uts.Release[:]))
+	kernel, err := os.Open("/boot/vmlinuz-" + release)
 	if err != nil {
 		return err
 	}
@@ -49,7 +46,7 @@ func copyCore() error {
 	if err != nil {
 		return err
 	}
-	disk, err := openTarget()
+	disk, err := openTarget(unix.O_DIRECT)
 	if err != nil {
 		return err
 	}
@@ -81,21 +78,4 @@ func copyCore() error {
 	}
 	say("core of %d bytes", size)
 	return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
-}
-
-// openTarget opens the second NVMe namespace, once it has appeared. NVMe is
-// built into the kernels that the tests use, so that no module is needed.
-func openTarget() (*os.File, error) {
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		ids, err := filepath.Glob("/sys/block/nvme*/nsid")
-		if err != nil {
-			return nil, err
-		}
-		for _, path := range ids {
-			if id, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(id)) == "2" {
-				return os.OpenFile("/dev/"+filepath.Base(filepath.Dir(path)), os.O_WRONLY|unix.O_DIRECT, 0)
-			}
-		}
-	}
-	return nil, errors.New("no second NVMe namespace")
 }
