@@ -205,9 +205,10 @@ func (h *header) addProgramHeader(buf []byte, l layout, size uint64) error {
 	if s.MemSize == 0 {
 		return nil
 	}
-	// 1<<56 is beyond every architecture's physical addresses; staying below
-	// it keeps all sums of addresses and sizes within 64 bits.
-	const limit = 1 << 56
+	// No machine has more than 52 bits of physical address. Staying below keeps
+	// sums of addresses and sizes within 64 bits, and bitmaps of page frames
+	// within mem.MaxBitmapBits.
+	const limit = 1 << 52
 	if s.Phys >= limit || s.MemSize > limit || uint64(s.Phys)+s.MemSize > limit {
 		return fmt.Errorf("%w: %d bytes at physical address %v", ErrFormat, s.MemSize, s.Phys)
 	}
