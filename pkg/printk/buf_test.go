@@ -10,12 +10,12 @@ import (
 )
 
 const (
-	addrLogBuf    = 0xc0010000
-	addrLogBufVar = 0xc0000100
-	addrLogBufLen = 0xc0000200
-	addrFirstIdx  = 0xc0000300
-	addrNextIdx   = 0xc0000400
-	addrClearIdx  = 0xc0000500
+	addrLogBuf    = 0x10000
+	addrLogBufVar = 0x100
+	addrLogBufLen = 0x200
+	addrFirstIdx  = 0x300
+	addrNextIdx   = 0x400
+	addrClearIdx  = 0x500
 )
 
 // recordBuilder logs as the kernel did from 3.5 to 5.9.
@@ -69,7 +69,7 @@ func (b *recordBuilder) dropFirst() {
 
 func (b *recordBuilder) build(name string) {
 	b.pieces[addrLogBuf] = b.buf
-	b.variable("log_buf", addrLogBufVar, b.word, addrLogBuf)
+	b.variable("log_buf", addrLogBufVar, b.word, b.base+addrLogBuf)
 	b.variable("log_buf_len", addrLogBufLen, 4, uint64(len(b.buf)))
 	b.variable("log_first_idx", addrFirstIdx, 4, uint64(b.first))
 	b.variable("log_next_idx", addrNextIdx, 4, uint64(b.next))
@@ -216,7 +216,7 @@ func TestChars(t *testing.T) {
 				buf[i%size] = test.log[i]
 			}
 			m.pieces[addrLogBuf] = buf
-			m.variable("log_buf", addrLogBufVar, word, addrLogBuf)
+			m.variable("log_buf", addrLogBufVar, word, m.base+addrLogBuf)
 			m.variable("log_buf_len", addrLogBufLen, 4, size)
 			m.variable("log_end", addrNextIdx, 4, uint64(len(test.log)))
 			m.variable("logged_chars", addrClearIdx, 4, uint64(test.logged))

@@ -14,15 +14,24 @@ import (
 	"github.com/ukdump/ukdump/pkg/vmcoreinfo"
 )
 
-// memory is kernel memory for tests: pieces at their addresses, less the pages
-// in holes.
+// memory is kernel memory for tests: pieces, less the pages in holes. Their
+// addresses are relative to base.
 type memory struct {
+	base   uint64
 	pieces map[uint64][]byte
 	holes  map[uint64]bool
 }
 
+// Where base is: memory that is mapped directly, on x86_64 and on x86.
+const (
+	base64 = 0xffff888000000000 + basePhys
+	base32 = 0xc0000000 + basePhys
+
+	basePhys = 2 << 20
+)
+
 func (m *memory) ReadVirt(p []byte, addr mem.VirtAddr) error {
-	a, n := uint64(addr), uint64(len(p))
+	a, n := uint64(addr)-m.base, uint64(len(p))
 	for base, b := range m.pieces {
 		if a < base || a-base > uint64(len(b)) || n > uint64(len(b))-(a-base) {
 			continue
@@ -48,7 +57,11 @@ type machine struct {
 }
 
 func newMachine(word int, order binary.ByteOrder) machine {
-	m := machine{order: order, word: word, info: new(strings.Builder), memory: memory{pieces: map[uint64][]byte{}, holes: map[uint64]bool{}}}
+	m := machine{order: order, word: word, info: new(strings.Builder)}
+	m.memory = memory{base: base64, pieces: map[uint64][]byte{}, holes: map[uint64]bool{}}
+	if word == 4 {
+		m.base = base32
+	}
 	m.key("OSRELEASE=6.1.0\nPAGESIZE=4096\nOFFSET(list_head.prev)=%d\n", word)
 	return m
 }
@@ -72,7 +85,7 @@ func (m *machine) put(b []byte, off, width int, v uint64) {
 func (m *machine) variable(name string, addr uint64, width int, v uint64) {
 	m.pieces[addr] = make([]byte, width)
 	m.put(m.pieces[addr], 0, width, v)
-	m.key("SYMBOL(%s)=%x\n", name, addr)
+	m.key("SYMBOL(%s)=%x\n", name, m.base+addr)
 }
 
 // vmcoreinfo returns the machine's VMCOREINFO after the edits: "KEY" drops a
@@ -100,12 +113,12 @@ func (m *machine) vmcoreinfo(t testing.TB, edits ...string) *vmcoreinfo.Info {
 
 // Where the ring builder puts things.
 const (
-	addrPrb      = 0xc0001000
-	addrClearSeq = 0xc0001800
-	addrRing     = 0xc0002000
-	addrDescs    = 0xc0100000
-	addrInfos    = 0xc0200800
-	addrData     = 0xc0300100
+	addrPrb      = 0x1000
+	addrClearSeq = 0x1800
+	addrRing     = 0x2000
+	addrDescs    = 0x100000
+	addrInfos    = 0x200800
+	addrData     = 0x300100
 )
 
 // ringBuilder logs as the kernel does, one writer at a time. What it keeps of
@@ -113,7 +126,7 @@ const (
 type ringBuilder struct {
 	machine
 	countBits, sizeBits int
-	exact               bool // blocks may end at the ring's end (6.18 and later)
+	exact               bool // blocks may end at the ring's end (6.19 and later)
 	pad                 int  // bytes before the first member of every structure
 
 	head, tail         uint64 // ids
@@ -246,22 +259,22 @@ func (b *ringBuilder) build() {
 	w, pad := b.word, b.pad
 	ring := make([]byte, pad+11*w)
 	b.put(ring, pad, 4, uint64(b.countBits))
-	b.put(ring, pad+w, w, addrDescs)
-	b.put(ring, pad+2*w, w, addrInfos)
+	b.put(ring, pad+w, w, b.base+addrDescs)
+	b.put(ring, pad+2*w, w, b.base+addrInfos)
 	b.put(ring, pad+3*w, w, b.head)
 	b.put(ring, pad+4*w, w, b.tail)
 	b.put(ring, pad+6*w, 4, uint64(b.sizeBits))
-	b.put(ring, pad+7*w, w, addrData)
+	b.put(ring, pad+7*w, w, b.base+addrData)
 	b.pieces[addrRing] = ring
 	b.pieces[addrDescs], b.pieces[addrInfos], b.pieces[addrData] = b.descs, b.infos, b.data
-	b.variable("prb", addrPrb, w, addrRing)
+	b.variable("prb", addrPrb, w, b.base+addrRing)
 
 	latch := make([]byte, 24)
 	b.put(latch, 0, 4, 3)
 	b.put(latch, 8, 8, 1<<40) // the value that is being written
 	b.put(latch, 16, 8, b.wantSeq)
 	b.pieces[addrClearSeq] = latch
-	b.key("SYMBOL(clear_seq)=%x\nSIZE(latched_seq)=24\nOFFSET(latched_seq.val)=8\n", addrClearSeq)
+	b.key("SYMBOL(clear_seq)=%x\nSIZE(latched_seq)=24\nOFFSET(latched_seq.val)=8\n", b.base+addrClearSeq)
 
 	b.key("SIZE(atomic_long_t)=%d\nOFFSET(atomic_long_t.counter)=0\n", w)
 	b.key("SIZE(printk_ringbuffer)=%d\n", len(ring))

@@ -45,12 +45,12 @@ func FuzzRing(f *testing.F) {
 	f.Fuzz(func(t *testing.T, is32 bool, info string, ring, descs, infos, data []byte) {
 		m := newMachine(8, binary.LittleEndian)
 		if is32 {
-			m.word = 4
+			m.word, m.base = 4, base32
 		}
 		if len(ring) < 4 || m.order.Uint32(ring)&31 > 12 {
 			t.Skip("slow: a ring of that many slots")
 		}
-		m.variable("prb", addrPrb, m.word, addrRing)
+		m.variable("prb", addrPrb, m.word, m.base+addrRing)
 		m.variable("clear_seq", addrClearSeq, 8, 1)
 		m.pieces[addrRing], m.pieces[addrDescs], m.pieces[addrInfos], m.pieces[addrData] = ring, descs, infos, data
 		checkFuzzed(t, &m, info, 1<<12)
@@ -71,7 +71,7 @@ func FuzzRecords(f *testing.F) {
 		}
 		m := newMachine(8, binary.LittleEndian)
 		m.pieces[addrLogBuf] = buf
-		m.variable("log_buf", addrLogBufVar, 8, addrLogBuf)
+		m.variable("log_buf", addrLogBufVar, 8, m.base+addrLogBuf)
 		m.variable("log_buf_len", addrLogBufLen, 4, uint64(size))
 		m.variable("log_first_idx", addrFirstIdx, 4, uint64(first))
 		m.variable("log_next_idx", addrNextIdx, 4, uint64(next))

@@ -24,7 +24,7 @@ import (
 // which count up without end; the place in the ring is the position modulo its
 // size. A block that would cross the ring's end has its id there and lies,
 // with its id again, at the ring's start. Whether it does is to be asked of its
-// last byte: since 6.18 (67e1b0052f6b) a block may end exactly at the ring's
+// last byte: since 6.19 (67e1b0052f6b) a block may end exactly at the ring's
 // end, next being the position behind that.
 const (
 	descReserved  = 0 // a writer is at it
