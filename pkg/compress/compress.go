@@ -23,6 +23,7 @@ type Codec uint32
 const (
 	None   Codec = 0    // stored as it is
 	Zlib   Codec = 0x1  // RFC 1950
+	LZO    Codec = 0x2  // LZO1X
 	Snappy Codec = 0x4  // raw block, without framing
 	Zstd   Codec = 0x20 // RFC 8878, one frame
 )
@@ -30,7 +31,7 @@ const (
 var names = [...]struct {
 	name  string
 	codec Codec
-}{{"none", None}, {"zlib", Zlib}, {"snappy", Snappy}, {"zstd", Zstd}}
+}{{"none", None}, {"zlib", Zlib}, {"lzo", LZO}, {"snappy", Snappy}, {"zstd", Zstd}}
 
 // Parse returns the codec of the name that String returns for it.
 func Parse(name string) (Codec, error) {
@@ -39,7 +40,7 @@ func Parse(name string) (Codec, error) {
 			return n.codec, nil
 		}
 	}
-	return None, fmt.Errorf("unknown compression %q (known are none, zlib, snappy and zstd)", name)
+	return None, fmt.Errorf("unknown compression %q (known are none, zlib, lzo, snappy and zstd)", name)
 }
 
 func (c Codec) String() string {
@@ -67,6 +68,8 @@ func NewEncoder(c Codec, pageSize int) (Encoder, error) {
 		return storer{}, nil
 	case Zlib:
 		return newZlibEncoder(pageSize)
+	case LZO:
+		return newLZOEncoder(), nil
 	case Snappy:
 		return snappyEncoder{}, nil
 	case Zstd:
@@ -105,6 +108,8 @@ func (d *Decoder) Decode(page, src []byte, c Codec) error {
 		err = copyPage(page, src)
 	case Zlib:
 		err = d.decodeZlib(page, src)
+	case LZO:
+		err = decodeLZO(page, src)
 	case Snappy:
 		err = decodeSnappy(page, src)
 	case Zstd:

@@ -1,0 +1,231 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package zstdpage
+
+import "math/bits"
+
+// coded is a sequence ready for writing
+type coded struct {
+	extra               uint64
+	extraBits           uint8
+	lits, match, offset uint8
+}
+
+const (
+	kindLits = iota
+	kindOffset
+	kindMatch
+)
+
+type sequenceCoder struct {
+	coded           []coded
+	own, predefined [3]fseTable
+	hist            [3][64]uint16
+	norm            [3][64]int8
+	cost            [3][64]uint8 // 1/16 bit, predefined
+	llCode          [64]uint8
+	mlCode          [128]uint8
+}
+
+var predefined = [3][]int8{
+	{4, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 2, 1, 1, 1, 1, 1, -1, -1, -1, -1},
+	{1, 1, 1, 1, 1, 1, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1},
+	{1, 4, 3, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1},
+}
+var logs = [3]uint{6, 5, 6}
+
+var llBase = [...]int{16, 18, 20, 22, 24, 28, 32, 40, 48, 64}
+var llBits = [...]uint8{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
+var mlBase = [...]int{32, 34, 36, 38, 40, 44, 48, 56, 64, 80, 96, 128}
+var mlBits = [...]uint8{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3, 4, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
+
+func (c *sequenceCoder) init() {
+	for k := range predefined {
+		c.predefined[k].build(predefined[k], logs[k])
+		for s, p := range predefined[k] {
+			c.cost[k][s] = uint8(16*logs[k]) - 16*uint8(bits.Len8(uint8(max(p, 1)))-1)
+			if p == 3 {
+				c.cost[k][s] -= 9
+			}
+		}
+	}
+	fill(c.llCode[:], 16, llBase[:])
+	fill(c.mlCode[:], 32, mlBase[:])
+}
+
+func fill(codes []uint8, first int, base []int) {
+	for i := range first {
+		codes[i] = uint8(i)
+	}
+	for i := range base[1:] {
+		for v := base[i]; v < base[i+1]; v++ {
+			codes[v] = uint8(first + i)
+		}
+	}
+}
+
+func (c *sequenceCoder) append(out []byte, n int, seqs []sequence) int {
+	if len(seqs) < 128 {
+		out[n] = byte(len(seqs))
+		n++
+		if len(seqs) == 0 {
+			return n
+		}
+	} else {
+		out[n], out[n+1] = byte(len(seqs)>>8+128), byte(len(seqs))
+		n += 2
+	}
+	coded := c.coded[:len(seqs)]
+	c.encode(coded, seqs)
+	modes := n
+	out[modes] = 0
+	n++
+	var t [3]*fseTable
+	for k := range t {
+		t[k], n = c.table(out, n, modes, k, len(seqs))
+	}
+	return write(out, n, coded, t[kindLits], t[kindOffset], t[kindMatch])
+}
+
+func (c *sequenceCoder) encode(coded []coded, seqs []sequence) {
+	for k := range c.hist {
+		clear(c.hist[k][:])
+	}
+	hl, ho, hm := &c.hist[0], &c.hist[1], &c.hist[2]
+	for i, s := range seqs {
+		d := &coded[i]
+		var ll, ml uint8
+		if s.lits < 64 {
+			ll = c.llCode[s.lits]
+		} else {
+			ll = uint8(bits.Len16(s.lits)) + 18
+		}
+		m := s.match - 3
+		if m < 128 {
+			ml = c.mlCode[m]
+		} else {
+			ml = uint8(bits.Len16(m)) + 35
+		}
+		of := uint8(bits.Len32(s.offset)) - 1
+		hl[ll&63]++
+		ho[of&63]++
+		hm[ml&63]++
+		lb, mb := llBits[ll], mlBits[ml]
+		d.extra = uint64(s.lits)&(1<<(lb&63)-1) | (uint64(m)&(1<<(mb&63)-1)|(uint64(s.offset)&(1<<(of&63)-1))<<(mb&63))<<(lb&63)
+		d.extraBits = lb + mb + of
+		d.lits, d.match, d.offset = ll, ml, of
+	}
+}
+
+var log2 = [65]uint8{}
+
+func init() {
+	// prototype only
+	for i := 1; i < 65; i++ {
+		v := uint64(i) << 40
+		f := 0
+		l := bits.Len(uint(i)) - 1
+		x := float64(v) / float64(uint64(1)<<(40+l))
+		for k := 0; k < 4; k++ {
+			x = x * x
+			f <<= 1
+			if x >= 2 {
+				f++
+				x /= 2
+			}
+		}
+		log2[i] = uint8(l*16 + f)
+	}
+}
+
+func (c *sequenceCoder) table(out []byte, n, modes, k, total int) (*fseTable, int) {
+	hist := c.hist[k][:len(predefined[k])]
+	shift := 6 - 2*k
+	if total < 16 {
+		return &c.predefined[k], n
+	}
+	last := 0
+	for s, h := range hist {
+		if h > 0 {
+			last = s
+		}
+	}
+	if int(hist[last]) == total {
+		out[modes] |= 1 << shift
+		out[n] = byte(last)
+		t := &c.own[k]
+		t.log = 0
+		t.symbols[last] = transition{}
+		t.states[0] = 0
+		return t, n + 1
+	}
+	norm := c.norm[k][:last+1]
+	normalize(norm, hist[:last+1], total, logs[k])
+	gain := 0
+	for s, p := range norm {
+		if p > 0 {
+			gain += int(hist[s]) * (int(c.cost[k][s]) - int(logs[k]*16) + int(log2[p]))
+		}
+	}
+	if gain < 64 {
+		return &c.predefined[k], n
+	}
+	end := describe(out, n, norm, logs[k])
+	if gain < (end-n)*128 {
+		return &c.predefined[k], n
+	}
+	out[modes] |= 2 << shift
+	c.own[k].build(norm, logs[k])
+	return &c.own[k], end
+}
+
+func write(out []byte, n int, coded []coded, tl, to, tm *fseTable) int {
+	i := len(coded) - 1
+	d := &coded[i]
+	sl, so, sm := tl.first(d.lits), to.first(d.offset), tm.first(d.match)
+	acc, nb := d.extra, uint(d.extraBits)
+	store64(out, n, acc)
+	n += int(nb >> 3)
+	acc >>= nb &^ 7 & 63
+	nb &= 7
+	for i--; i >= 0; i-- {
+		d := &coded[i]
+		t := to.symbols[d.offset&63]
+		k := uint(so+t.bits) >> 16
+		acc |= uint64(so) & (1<<(k&63) - 1) << (nb & 63)
+		nb += k
+		so = 1<<to.log + uint32(to.states[(int32(so>>(k&31))+t.state)&63])
+		t = tm.symbols[d.match&63]
+		k = uint(sm+t.bits) >> 16
+		acc |= uint64(sm) & (1<<(k&63) - 1) << (nb & 63)
+		nb += k
+		sm = 1<<tm.log + uint32(tm.states[(int32(sm>>(k&31))+t.state)&63])
+		t = tl.symbols[d.lits&63]
+		k = uint(sl+t.bits) >> 16
+		acc |= uint64(sl) & (1<<(k&63) - 1) << (nb & 63)
+		nb += k
+		sl = 1<<tl.log + uint32(tl.states[(int32(sl>>(k&31))+t.state)&63])
+		if d.extraBits > 32 {
+			store64(out, n, acc)
+			n += int(nb >> 3)
+			acc >>= nb &^ 7 & 63
+			nb &= 7
+		}
+		acc |= d.extra << (nb & 63)
+		nb += uint(d.extraBits)
+		store64(out, n, acc)
+		n += int(nb >> 3)
+		acc >>= nb &^ 7 & 63
+		nb &= 7
+	}
+	acc |= uint64(sm) & (1<<tm.log - 1) << nb
+	nb += uint(tm.log)
+	acc |= uint64(so) & (1<<to.log - 1) << nb
+	nb += uint(to.log)
+	acc |= uint64(sl) & (1<<tl.log - 1) << nb
+	nb += uint(tl.log)
+	acc |= 1 << nb
+	nb++
+	store64(out, n, acc)
+	return n + int(nb+7)/8
+}
