@@ -111,14 +111,14 @@ func (t *Table) open(info *vmcoreinfo.Info, vm mem.VirtReader) error {
 // be encoded.
 func (t *Table) openAddrs(o *opener) []decoder {
 	if _, ok := o.info.Symbol("kallsyms_addresses"); ok {
-		t.width = o.wordSize()
+		t.width = o.info.WordSize()
 		t.addrs = o.window("kallsyms_addresses", t.count*t.width)
 		return []decoder{absolute}
 	}
 	t.at, t.width = o.symbol("kallsyms_offsets"), 4
 	t.addrs = o.window("kallsyms_offsets", t.count*4)
 	if _, ok := o.info.Symbol("kallsyms_relative_base"); ok {
-		t.base = o.variable("kallsyms_relative_base", o.wordSize())
+		t.base = o.variable("kallsyms_relative_base", o.info.WordSize())
 	}
 	return relativeDecoders
 }

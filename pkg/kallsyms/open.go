@@ -26,15 +26,6 @@ func (o *opener) fail(err error) {
 	}
 }
 
-// wordSize returns the size of the crashed kernel's unsigned long in bytes.
-// Every kernel says where the second pointer of a list head lies.
-func (o *opener) wordSize() uint64 {
-	if off, ok := o.info.Offset("list_head.prev"); ok && off == 4 {
-		return 4
-	}
-	return 8
-}
-
 func (o *opener) symbol(name string) mem.VirtAddr {
 	addr, ok := o.info.Symbol(name)
 	if !ok {

@@ -116,7 +116,7 @@ func (s *Stats) damage(format string, args ...any) {
 // log's own structures cannot be read or are absurd, or if not one record of
 // a log that has some could be read. The Stats are valid in any case.
 func Write(w io.Writer, info *vmcoreinfo.Info, vm mem.VirtReader, order binary.ByteOrder, opt Options) (Stats, error) {
-	r := reader{info: info, mem: vm, order: order, word: wordSize(info), opt: opt, out: newPrinter(w)}
+	r := reader{info: info, mem: vm, order: order, word: info.WordSize(), opt: opt, out: newPrinter(w)}
 	err := r.writeLog()
 	if err == nil {
 		err = r.out.Flush()
@@ -133,15 +133,6 @@ func Write(w io.Writer, info *vmcoreinfo.Info, vm mem.VirtReader, order binary.B
 // textWindow is the size of a window onto texts, in bytes. The longest text has
 // 65535: its length is 16 bits wide in all layouts.
 const textWindow = 64 << 10
-
-// wordSize returns the size of the crashed kernel's unsigned long in bytes.
-// Every kernel says where the second pointer of a list head lies.
-func wordSize(info *vmcoreinfo.Info) uint64 {
-	if off, ok := info.Offset("list_head.prev"); ok && off == 4 {
-		return 4
-	}
-	return 8
-}
 
 // reader is one reading of one log.
 type reader struct {

@@ -74,13 +74,17 @@ func Parse(raw []byte) (*Info, error) {
 func (i *Info) add(key, value string) error {
 	if old, seen := i.values[key]; seen {
 		if old != value {
-			return fmt.Errorf("%w: %s is there twice, as %.40q and %.40q", ErrInvalid, key, old, value)
+			return fmt.Errorf("%w: %.60s is there twice, as %.40q and %.40q", ErrInvalid, key, old, value)
 		}
 		return nil
 	}
 	i.values[key] = value
 	if err := i.addNumber(key, value); err != nil {
-		return fmt.Errorf("%w: %s=%.40q: %v", ErrInvalid, key, value, err)
+		var number *strconv.NumError // its text repeats the value, however long
+		if errors.As(err, &number) {
+			err = number.Err
+		}
+		return fmt.Errorf("%w: %.60s=%.40q: %w", ErrInvalid, key, value, err)
 	}
 	return nil
 }
@@ -149,6 +153,16 @@ func (i *Info) PageSize() uint64 { return i.pageSize }
 
 // PageShift returns the base-2 logarithm of PageSize.
 func (i *Info) PageShift() uint { return uint(bits.TrailingZeros64(i.pageSize)) }
+
+// WordSize returns the size of the crashed kernel's unsigned long and pointers in
+// bytes, 4 or 8. Every kernel tells it by where the second pointer of a list
+// head lies.
+func (i *Info) WordSize() uint64 {
+	if off, ok := i.Offset("list_head.prev"); ok && off == 4 {
+		return 4
+	}
+	return 8
+}
 
 // CrashTime returns when the kernel crashed, in seconds since 1970 UTC by the
 // crashed machine's clock; 0 if the kernel did not crash (a live core).
