@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,14 +24,18 @@ func fakeMachine(t *testing.T, core, conf string) machine {
 	dir := t.TempDir()
 	m := machine{
 		proc: "/proc", sys: "/sys", dev: "/dev",
-		core:    core,
-		config:  filepath.Join(dir, "kdump.conf"),
-		modules: filepath.Join(dir, "modules"),
-		mount:   filepath.Join(dir, "mnt"),
-		shell:   filepath.Join(dir, "gosh"),
+		root:     dir,
+		manifest: filepath.Join(dir, "manifest"),
+		core:     core,
+		config:   filepath.Join(dir, "kdump.conf"),
+		modules:  filepath.Join(dir, "modules"),
+		mount:    filepath.Join(dir, "mnt"),
+		shell:    filepath.Join(dir, "gosh"),
 	}
-	if err := os.WriteFile(m.config, []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
+	for path, text := range map[string]string{m.config: conf, m.manifest: ""} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return m
 }
@@ -127,24 +132,41 @@ func files(t *testing.T, image, dir string) map[string][]byte {
 	return found
 }
 
-// TestUnknownKernel saves a level-1 dump of memory that nothing is known of.
+// TestUnknownKernel saves a level-1 dump of memory that nothing is known of, on
+// every kind of file system that this kernel has.
 func TestUnknownKernel(t *testing.T) {
-	image := newDisk(t, 64<<20, "mkfs.ext4", "-q", "-F")
-	conf := "ext4 UUID=" + uuid(t, image) + "\npath /dumps\n"
-	r, console := testRun(fakeMachine(t, tinyCore(t), conf))
-	s := r.carryOut(phases(), initial(r.machine))
-	t.Log(console)
-	if s.result() != "partial" || s.dump.report == nil || s.dump.report.Level != 1 {
-		t.Errorf("result %s, dump %+v, want partial with a dump of level 1", s.result(), s.dump.report)
-	}
-	got := files(t, image, "dumps")
-	if len(got) != 2 || len(got["vmcore"]) == 0 {
-		t.Errorf("the directory has %d files, %d bytes of vmcore, want vmcore and kdump.log", len(got), len(got["vmcore"]))
-	}
-	for _, want := range []string{"dmesg: failed", "dump: done", "result=partial dir=/dumps/127.0.0.1-"} {
-		if !strings.Contains(string(got["kdump.log"]), want) {
-			t.Errorf("kdump.log does not have %q", want)
-		}
+	for _, test := range []struct {
+		fs, mkfs string
+		size     int64
+	}{
+		{"ext4", "mkfs.ext4 -q -F", 64 << 20},
+		{"ext3", "mkfs.ext3 -q -F", 64 << 20},
+		{"ext2", "mkfs.ext2 -q -F", 64 << 20},
+		{"xfs", "mkfs.xfs -q", 512 << 20},
+		{"btrfs", "mkfs.btrfs -q", 256 << 20},
+		{"vfat", "mkfs.vfat", 64 << 20},
+	} {
+		t.Run(test.fs, func(t *testing.T) {
+			if known, err := os.ReadFile("/proc/filesystems"); err != nil || !strings.Contains(string(known), "\t"+test.fs+"\n") {
+				t.Skipf("this kernel has no %s", test.fs)
+			}
+			image := newDisk(t, test.size, strings.Fields(test.mkfs)...)
+			conf := test.fs + " UUID=" + uuid(t, image) + "\npath /dumps\n"
+			r, console := testRun(fakeMachine(t, tinyCore(t), conf))
+			s := r.carryOut(phases(), initial(r.machine))
+			if s.result() != "partial" || s.dump.report == nil || s.dump.report.Level != 1 {
+				t.Errorf("result %s, dump %+v, want partial with a dump of level 1\n%s", s.result(), s.dump.report, console)
+			}
+			got := files(t, image, "dumps")
+			if len(got) != 2 || len(got["vmcore"]) == 0 {
+				t.Errorf("the directory has %d files, %d bytes of vmcore, want vmcore and kdump.log", len(got), len(got["vmcore"]))
+			}
+			for _, want := range []string{"dmesg: failed", "dump: done", "result=partial dir=/dumps/127.0.0.1-"} {
+				if !strings.Contains(string(got["kdump.log"]), want) {
+					t.Errorf("kdump.log does not have %q", want)
+				}
+			}
+		})
 	}
 }
 
@@ -155,9 +177,8 @@ func TestNoCore(t *testing.T) {
 	m := fakeMachine(t, "/dev/null", conf)
 	r, console := testRun(m)
 	s := r.carryOut(phases(), initial(m))
-	t.Log(console)
 	if s.result() != "failed" || s.action() != config.PowerOff {
-		t.Errorf("result %s, action %s, want failed, poweroff", s.result(), s.action())
+		t.Errorf("result %s, action %s, want failed, poweroff\n%s", s.result(), s.action(), console)
 	}
 	got := files(t, image, "var/crash")
 	if len(got) != 1 || !strings.Contains(string(got["kdump.log"]), "core: failed") {
@@ -170,73 +191,92 @@ func TestBadConfig(t *testing.T) {
 	r, console := testRun(m)
 	s := r.carryOut(phases(), initial(m))
 	got := lines(console.String())
-	if want := `config: failed after Ts: kdump.conf:2: final_action: "off" is none of reboot, halt, poweroff`; got[0] != want {
-		t.Errorf("console has %q, want %q", got[0], want)
+	if want := `config: failed after Ts: kdump.conf:2: final_action: "off" is none of reboot, halt, poweroff`; !slices.Contains(got, want) {
+		t.Errorf("console has %q, want %q", got, want)
 	}
 	if s.result() != "failed" || s.action() != config.Reboot {
 		t.Errorf("result %s, action %s, want failed, reboot", s.result(), s.action())
 	}
 }
 
-// TestRealCore takes a real core, from the VM tests, to every file system.
-func TestRealCore(t *testing.T) {
+// TestDamagedImage has a good, a changed and a missing file. The sums are those of
+// sha256sum(1).
+func TestDamagedImage(t *testing.T) {
+	m := fakeMachine(t, "/dev/null", "")
+	for name, text := range map[string]string{"good": "good\n", "changed": "bad\n"} {
+		if err := os.WriteFile(filepath.Join(m.root, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sum, err := exec.Command("sha256sum", filepath.Join(m.root, "good")).Output()
+	if err != nil {
+		t.Skipf("sha256sum: %v", err)
+	}
+	good := string(sum[:64])
+	text := good + "  good\n" + good + "  changed\n" + good + "  missing\n"
+	if err := os.WriteFile(m.manifest, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, console := testRun(m)
+	r.carryOut([]phase{{name: "image", limit: within(time.Minute), do: checkImage}}, initial(m))
+	want := []string{
+		"image: /changed: contents differ from the manifest",
+		"image: /missing is missing",
+		"image: failed after Ts: 2 of 3 files are damaged; is crashkernel= too small?",
+	}
+	if got := lines(console.String()); !slices.Equal(got, want) {
+		t.Errorf("console has %q, want %q", got, want)
+	}
+}
+
+// realCore returns the path of a core that the VM tests made, or skips.
+func realCore(t *testing.T) string {
+	t.Helper()
 	cores, _ := filepath.Glob("../../build/cores/6.1.*.elf")
 	if len(cores) == 0 {
 		t.Skip("no core in build/cores")
 	}
-	for _, test := range []struct {
-		fs   string
-		mkfs string
-	}{
-		{"ext4", "mkfs.ext4 -q -F"},
-		{"ext3", "mkfs.ext3 -q -F"},
-		{"xfs", "mkfs.xfs -q"},
-		{"btrfs", "mkfs.btrfs -q"},
+	return cores[0]
+}
+
+func TestRealCore(t *testing.T) {
+	core := realCore(t)
+	image := newDisk(t, 1<<30, "mkfs.ext4", "-q", "-F")
+	conf := "ext4 UUID=" + uuid(t, image) + "\n"
+	r, console := testRun(fakeMachine(t, core, conf))
+	s := r.carryOut(phases(), initial(r.machine))
+	if s.result() != "ok" {
+		t.Fatalf("result %s, want ok\n%s", s.result(), console)
+	}
+	line := r.resultLine(s)
+	want := regexp.MustCompile(`^result=ok dir=/var/crash/127\.0\.0\.1-\d{4}-\d\d-\d\d-\d\d:\d\d:\d\d level=31 bytes=\d{7,} unreadable=0 seconds=\d+\.\d rss=\d+\.\d$`)
+	if !want.MatchString(line) {
+		t.Errorf("result line %q does not match %s", line, want)
+	}
+	got := files(t, image, "var/crash")
+	if len(got) != 3 || int64(len(got["vmcore"])) != s.dump.report.Bytes {
+		t.Errorf("%d files, vmcore has %d bytes, want 3 and %d", len(got), len(got["vmcore"]), s.dump.report.Bytes)
+	}
+	for name, text := range map[string]string{
+		"vmcore":           "KDUMP   ",
+		"vmcore-dmesg.txt": "] Linux version 6.1.",
+		"kdump.log":        line[:strings.Index(line, " seconds=")],
 	} {
-		t.Run(test.fs, func(t *testing.T) {
-			image := newDisk(t, 1<<30, strings.Fields(test.mkfs)...)
-			conf := test.fs + " UUID=" + uuid(t, image) + "\n"
-			r, console := testRun(fakeMachine(t, cores[0], conf))
-			s := r.carryOut(phases(), initial(r.machine))
-			t.Log(console)
-			if s.result() != "ok" {
-				t.Fatalf("result %s, want ok", s.result())
-			}
-			line := r.resultLine(s)
-			want := regexp.MustCompile(`^result=ok dir=/var/crash/127\.0\.0\.1-\d{4}-\d\d-\d\d-\d\d:\d\d:\d\d level=31 bytes=\d{7,} unreadable=0 seconds=\d+\.\d rss=\d+\.\d$`)
-			if !want.MatchString(line) {
-				t.Errorf("result line %q does not match %s", line, want)
-			}
-			got := files(t, image, "var/crash")
-			if len(got) != 3 || int64(len(got["vmcore"])) != s.dump.report.Bytes {
-				t.Errorf("%d files, vmcore has %d bytes, want 3 and %d", len(got), len(got["vmcore"]), s.dump.report.Bytes)
-			}
-			for name, text := range map[string]string{
-				"vmcore":           "KDUMP   ",
-				"vmcore-dmesg.txt": "] Linux version 6.1.",
-				"kdump.log":        line[:strings.Index(line, " seconds=")],
-			} {
-				if !strings.Contains(string(got[name]), text) {
-					t.Errorf("%s does not have %q", name, text)
-				}
-			}
-		})
+		if !strings.Contains(string(got[name]), text) {
+			t.Errorf("%s does not have %q", name, text)
+		}
 	}
 }
 
 // TestDiskFull has room for the logs and a part of the dump.
 func TestDiskFull(t *testing.T) {
-	cores, _ := filepath.Glob("../../build/cores/6.1.*.elf")
-	if len(cores) == 0 {
-		t.Skip("no core in build/cores")
-	}
+	core := realCore(t)
 	image := newDisk(t, 8<<20, "mkfs.ext4", "-q", "-F")
 	conf := "ext4 UUID=" + uuid(t, image) + "\n"
-	r, console := testRun(fakeMachine(t, cores[0], conf))
+	r, console := testRun(fakeMachine(t, core, conf))
 	s := r.carryOut(phases(), initial(r.machine))
-	t.Log(console)
 	if s.result() != "partial" || s.dump.complete {
-		t.Errorf("result %s, dump %+v, want partial", s.result(), s.dump)
+		t.Errorf("result %s, dump %+v, want partial\n%s", s.result(), s.dump, console)
 	}
 	got := files(t, image, "var/crash")
 	if got["vmcore"] != nil || got["vmcore-incomplete"] == nil || got["vmcore-dmesg.txt"] == nil ||
@@ -273,13 +313,13 @@ func TestSet(t *testing.T) {
 	}{
 		{false, "panic", "0"},
 		{true, "missing", "0"},
-		{true, "panic", "5"},
+		{true, "panic", "5\n"},
 	} {
 		if err := (machine{proc: proc, ours: test.ours}).set(knob{test.name, "5"}); err != nil {
 			t.Errorf("set(%s): %v", test.name, err)
 		}
 		if got, _ := os.ReadFile(file); string(got) != test.want {
-			t.Errorf("after set(%s), ours=%v, the value is %s, want %s", test.name, test.ours, got, test.want)
+			t.Errorf("after set(%s), ours=%v, the value is %q, want %q", test.name, test.ours, got, test.want)
 		}
 	}
 	if fakeMachine(t, "", "").ours {

@@ -33,8 +33,8 @@
 //	ukdump: end action=reboot
 //
 // with one result line in each run, for machines to match. The phases are
-// config, core, modules, device, mount, directory, dmesg, dump, report, shell
-// and unmount. The result is
+// image, config, core, modules, device, mount, directory, dmesg, dump, report,
+// shell (only if asked for) and unmount. The result is
 //
 //	ok       the dump has every page it should, and the kernel log is saved
 //	partial  something is saved: the log without the dump, the dump without the

@@ -9,11 +9,17 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/ukdump/ukdump/pkg/config"
+	"github.com/ukdump/ukdump/pkg/image/manifest"
+	"github.com/ukdump/ukdump/pkg/kmod"
 )
 
 // machine is where a run finds what it works with.
 type machine struct {
 	proc, sys, dev string // mount points
+	root           string // where the image is unpacked; empty for /
+	manifest       string // of the image
 	core           string // the crashed machine's memory
 	config         string // kdump.conf
 	modules        string // the list of package kmod
@@ -28,12 +34,13 @@ type machine struct {
 func captureKernel() machine {
 	return machine{
 		proc: "/proc", sys: "/sys", dev: "/dev",
-		core:    "/proc/vmcore",
-		config:  "/etc/kdump.conf",
-		modules: "/etc/modules",
-		mount:   "/mnt",
-		shell:   "/bbin/gosh",
-		ours:    true,
+		manifest: manifest.Path,
+		core:     "/proc/vmcore",
+		config:   config.Path,
+		modules:  kmod.ListPath,
+		mount:    "/mnt",
+		shell:    "/bbin/gosh",
+		ours:     true,
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 // before the dump is begun.
 func phases() []phase {
 	return []phase{
+		{name: "image", limit: within(10 * time.Second), do: checkImage},
 		{name: "config", limit: within(10 * time.Second), do: readConfig},
 		{name: "core", limit: within(30 * time.Second), do: openCore},
 		{name: "modules", limit: within(time.Minute), do: loadModules},

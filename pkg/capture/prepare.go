@@ -100,7 +100,7 @@ func (m machine) set(k knob) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(k.value)
+	_, err = f.WriteString(k.value + "\n") // printk_devkmsg insists on the line feed
 	return errors.Join(err, f.Close())
 }
 
