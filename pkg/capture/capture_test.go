@@ -288,11 +288,11 @@ func TestDiskFull(t *testing.T) {
 	if err := os.WriteFile(path, got["vmcore-incomplete"], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	core, err := diskdump.Open(path)
+	dump, err := diskdump.Open(path)
 	if err != nil {
 		t.Fatalf("the incomplete dump does not open: %v", err)
 	}
-	core.Close()
+	dump.Close()
 }
 
 // TestSet makes sure that nothing is changed on a machine that is not ours: the
