@@ -74,7 +74,7 @@ func Parse(raw []byte) (*Info, error) {
 func (i *Info) add(key, value string) error {
 	if old, seen := i.values[key]; seen {
 		if old != value {
-			return fmt.Errorf("%w: %.60s is there twice, as %.40q and %.40q", ErrInvalid, key, old, value)
+			return fmt.Errorf("%w: %.60q is there twice, as %.40q and %.40q", ErrInvalid, key, old, value)
 		}
 		return nil
 	}
@@ -84,7 +84,7 @@ func (i *Info) add(key, value string) error {
 		if errors.As(err, &number) {
 			err = number.Err
 		}
-		return fmt.Errorf("%w: %.60s=%.40q: %w", ErrInvalid, key, value, err)
+		return fmt.Errorf("%w: %.100q: %w", ErrInvalid, key+"="+value, err)
 	}
 	return nil
 }
