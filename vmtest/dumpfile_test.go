@@ -7,6 +7,7 @@ import (
 	"compress/zlib"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -85,6 +86,9 @@ func openDump(t testing.TB, path string) *dumpFile {
 
 func bit(bitmap []byte, pfn int) bool { return bitmap[pfn/8]&(1<<(pfn%8)) != 0 }
 
+// errMissing is what an empty descriptor says: the page was lost.
+var errMissing = errors.New("missing")
+
 // eachPage calls f with every page frame that the dump keeps and its contents,
 // or the error of reading them.
 func (d *dumpFile) eachPage(f func(pfn int, page []byte, err error)) {
@@ -97,6 +101,10 @@ func (d *dumpFile) eachPage(f func(pfn int, page []byte, err error)) {
 		d.descs = d.descs[24:]
 		off := binary.LittleEndian.Uint64(desc)
 		size, flags := binary.LittleEndian.Uint32(desc[8:]), binary.LittleEndian.Uint32(desc[12:])
+		if off == 0 {
+			f(pfn, nil, errMissing)
+			continue
+		}
 		if off+uint64(size) > uint64(len(d.data)) {
 			f(pfn, nil, fmt.Errorf("data at %#x+%d lies outside of the file", off, size))
 			continue
