@@ -147,9 +147,12 @@ func loadModules(ctx context.Context, r *run, s state) (state, error) {
 	failed := 0
 	kmod.Load(ctx, list, each, func(l kmod.Loaded) {
 		if l.Err != nil {
-			r.log.printf("modules: %s: %v", l.Name, l.Err)
+			r.log.printf("modules: %s: %v", l.Name(), l.Err)
 			failed++
+			return
 		}
+		// The root file system is memory, and the kernel has its own copy.
+		os.Remove(l.Path)
 	})
 	if failed > 0 {
 		return s, fmt.Errorf("%d of %d modules did not load", failed, len(list))

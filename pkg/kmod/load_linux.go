@@ -22,7 +22,7 @@ var ErrHung = errors.New("init did not return in time")
 
 // Loaded is what became of one module of a List.
 type Loaded struct {
-	Name string
+	Entry
 	Took time.Duration
 	// Err is nil if the module is in the kernel now, also if it was before.
 	Err error
@@ -67,7 +67,7 @@ func load(ctx context.Context, list []Entry, each time.Duration, init func(Entry
 		go func() {
 			began := time.Now()
 			err := bounded(ctx, each, func() error { return init(e) })
-			results <- result{i, Loaded{Name: e.Name(), Took: time.Since(began), Err: err}}
+			results <- result{i, Loaded{Entry: e, Took: time.Since(began), Err: err}}
 		}()
 	}
 
@@ -152,7 +152,7 @@ func (q *queue) next() (index int, ok bool) {
 			if q.state[need] == lost {
 				q.begun[i] = true
 				q.state[e.Name()] = lost
-				q.failed = append(q.failed, Loaded{Name: e.Name(), Err: fmt.Errorf("needs %s, which is not loaded", need)})
+				q.failed = append(q.failed, Loaded{Entry: e, Err: fmt.Errorf("needs %s, which is not loaded", need)})
 				break
 			}
 		}

@@ -48,9 +48,9 @@ func TestLoadOrder(t *testing.T) {
 	var reported []string
 	load(t.Context(), entries, time.Minute, initModule, func(l Loaded) {
 		if l.Err != nil {
-			t.Errorf("%s: %v", l.Name, l.Err)
+			t.Errorf("%s: %v", l.Name(), l.Err)
 		}
-		reported = append(reported, l.Name)
+		reported = append(reported, l.Name())
 	})
 	want := []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"}
 	slices.Sort(began)
@@ -75,7 +75,7 @@ func TestLoadSideBySide(t *testing.T) {
 		return nil
 	}, func(l Loaded) {
 		if l.Err != nil {
-			t.Errorf("%s: %v", l.Name, l.Err)
+			t.Errorf("%s: %v", l.Name(), l.Err)
 		}
 	})
 }
@@ -97,7 +97,7 @@ func TestLoadFailures(t *testing.T) {
 			panic("driver")
 		}
 		return nil
-	}, func(l Loaded) { got[l.Name] = l.Err })
+	}, func(l Loaded) { got[l.Name()] = l.Err })
 	if len(got) != 8 || got["good"] != nil || got["fine"] != nil {
 		t.Errorf("reports %v, want eight, and no error for good and fine", got)
 	}
@@ -125,7 +125,7 @@ func TestLoadEnds(t *testing.T) {
 		cancel()
 		<-forever
 		return nil
-	}, func(l Loaded) { got[l.Name] = l.Err })
+	}, func(l Loaded) { got[l.Name()] = l.Err })
 	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
 		if !errors.Is(got[name], context.Canceled) {
 			t.Errorf("%s: %v, want %v", name, got[name], context.Canceled)
@@ -146,7 +146,7 @@ func TestLoadRefused(t *testing.T) {
 	reports := 0
 	Load(t.Context(), entries, time.Minute, func(l Loaded) {
 		if l.Err == nil {
-			t.Errorf("%s was loaded", l.Name)
+			t.Errorf("%s was loaded", l.Name())
 		}
 		reports++
 	})
