@@ -47,6 +47,7 @@ type Kernel struct {
 	DirectMap  uint64                    // size of the pages that all memory is mapped by; 2 MiB if 0, or 1 GiB
 	Model      Model                     // how struct pages are found
 	Unmapped   []mem.PFNRange            // page frames whose struct pages are not mapped
+	MapMore    func(*Tables)             // adds to the page tables
 	CPUs       int                       // notes with registers; 1 if 0
 	Segments   func([]Segment) []Segment // changes the program headers' segments
 }
@@ -106,6 +107,9 @@ func (k Kernel) Build() *Core {
 	b.buildStructPages()
 	b.buildSections()
 	b.buildUtsname()
+	if k.MapMore != nil {
+		k.MapMore(&b.tables)
+	}
 	info := b.vmcoreinfo()
 	segments := b.segments()
 	notes := Note(binary.LittleEndian, "CORE", 1, make([]byte, 336)) // struct elf_prstatus
