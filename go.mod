@@ -2,6 +2,9 @@ module github.com/ukdump/ukdump
 
 go 1.26.8
 
+// What is made rather than written, Go files among it now and then.
+ignore ./build
+
 require (
 	github.com/Netflix/go-expect v0.0.0-20220104043353-73e0943537d2 // indirect
 	github.com/anchore/go-lzo v0.1.1 // indirect

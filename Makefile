@@ -1,0 +1,111 @@
+# Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+#
+#   make demo   crash a machine in QEMU and see what is saved of it
+#   make test   test everything
+#
+# Both set up what they need on a fresh Debian or Ubuntu with Go: packages, for
+# which they want root or sudo, and Debian kernels, which are only unpacked.
+# Everything that is made or fetched goes to build/. Also:
+#
+#   make build         build/ukdump, and build/ukdump-image for the capture image
+#   make rescue        build/rescue/bb, the rescue shell for the capture image
+#   make check         gofmt, go vet, staticcheck
+#   make test-unit     the tests that need nothing
+#   make test-race     the same under the race detector
+#   make test-readers  our dumps of real cores against makedumpfile, crash, drgn
+#   make test-vm       machines in QEMU that crash with ukdump armed
+#   make fuzz          each fuzz target for FUZZTIME
+
+SHELL = /bin/bash -o pipefail
+GO ?= go
+FUZZTIME ?= 10s
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+export PATH := $(PATH):/usr/sbin:/sbin
+
+# The Debian releases whose kernels are tested: 6.1 and 6.12. Older (bullseye)
+# and newer ones (trixie-backports) can be had with SUITES=.
+SUITES ?= bookworm trixie
+export UKDUMP_TEST_SUITES = $(SUITES)
+
+# What is needed of the host, and the packages that have it.
+NEEDS_DEMO = qemu-system-x86_64:qemu-system-x86 depmod:kmod mkfs.ext4:e2fsprogs xz:xz-utils \
+	/usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
+NEEDS_TEST = $(NEEDS_DEMO) mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs mkfs.vfat:dosfstools gcc:gcc \
+	/usr/include/string.h:libc6-dev lz4:lz4 zstd:zstd cpio:cpio busybox:busybox python3:python3
+
+BUILD = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w'
+# Of go test -v, what became of each test, and what the failed ones said.
+SUMMARY = { grep -vE '^ *=== (RUN|PAUSE|CONT|NAME)' || true; }
+VMTEST = UKDUMP_VMTEST=1 $(GO) test -count=1 -timeout 40m -v ./vmtest
+
+.PHONY: all build rescue demo test check test-unit test-race test-readers test-vm fuzz kernels cores clean
+
+all: build
+
+build:
+	$(BUILD) -o build/ukdump ./cmds/ukdump
+	$(BUILD) -tags image -o build/ukdump-image ./cmds/ukdump
+
+rescue: build/rescue/bb
+build/rescue/bb: initramfs/rescue/commands initramfs/rescue/build
+	initramfs/rescue/build $@
+
+demo: build
+	vmtest/setup $(NEEDS_DEMO)
+	vmtest/fetch kernel $(firstword $(SUITES))
+	$(GO) run ./vmtest/demo $(firstword $(SUITES))
+
+# What is quick and fails most often comes first.
+test:
+	vmtest/setup $(NEEDS_TEST)
+	$(MAKE) check
+	$(MAKE) cores
+	$(MAKE) test-unit
+	$(MAKE) test-race
+	$(MAKE) test-readers
+	$(MAKE) test-vm
+	$(MAKE) fuzz
+
+check:
+	@unformatted=$$(gofmt -l cmds initramfs pkg vmtest); \
+	[ -z "$$unformatted" ] || { echo "not as gofmt has it: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags image ./cmds/...
+	$(GO) run $(STATICCHECK) ./...
+
+test-unit:
+	$(GO) test -count=1 -v ./... | $(SUMMARY)
+
+test-race:
+	$(GO) test -race -short ./pkg/...
+
+kernels:
+	set -e; for suite in $(SUITES); do vmtest/fetch kernel $$suite; done
+
+cores: kernels
+	$(GO) run ./vmtest/mkcore $(SUITES)
+
+# The readers: of bookworm for kernels of its time, of forky for newer ones.
+test-readers: build cores
+	vmtest/fetch tools bookworm
+	vmtest/fetch tools forky
+	set -e; for suite in $(SUITES); do vmtest/fetch debug $$suite; done
+	$(VMTEST) -run 'Makedumpfile|Crash|Drgn' | $(SUMMARY)
+
+test-vm: build rescue kernels
+	vmtest/fetch tools bookworm
+	vmtest/fetch tools forky
+	set -e; for suite in $(SUITES); do vmtest/fetch debug $$suite; done
+	$(VMTEST) -run 'Capture|Failure' | $(SUMMARY)
+
+# go test fuzzes one target of one package at a time.
+fuzz:
+	@set -e; grep -rlE '^func Fuzz' --include='*_test.go' cmds pkg | while read -r file; do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$file); do \
+			echo "fuzzing $$target in $$(dirname $$file)"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file) | tail -n 2; \
+		done; \
+	done
+
+clean:
+	rm -rf build
