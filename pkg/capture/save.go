@@ -78,9 +78,12 @@ func saveDump(ctx context.Context, r *run, s state) (state, error) {
 		return s, errors.Join(errors.New("the target cannot take a dump in this format"), f.Abort())
 	}
 	report, err := collector.Save(ctx, s.core, out, opts)
+	if err == nil && report.Incomplete() {
+		err = dump.ErrIncomplete
+	}
 	if errors.Is(err, dump.ErrIncomplete) {
 		s.dump.report = report
-		err = fmt.Errorf("%w (%d pages are missing)", err, report.Unwritten)
+		err = fmt.Errorf("%w (%d pages were not written, %d could not be read)", err, report.Unwritten, report.Unreadable)
 	}
 	if err != nil {
 		return s, errors.Join(err, f.Abort())
