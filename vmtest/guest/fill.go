@@ -41,7 +41,7 @@ func fill(size int) {
 		{"holes among the free pages", func() error { return fragment(share) }},
 	} {
 		if err := step.do(); err != nil {
-			say("%s: left out: %v", step.name, err)
+			say("this kernel has no %s: %v", step.name, err)
 		}
 	}
 	say("memory filled in %.1f s", time.Since(start).Seconds())
