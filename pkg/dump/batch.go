@@ -27,10 +27,19 @@ type batch struct {
 
 // page is what became of one page.
 type page struct {
-	size  uint32 // of its data in bytes; 0 for pages without any
-	codec compress.Codec
-	zero  bool // a page of zeros; otherwise a page without data is lost
+	kind  kind
+	codec compress.Codec // of a stored page
+	size  uint32         // of a stored page's data, in bytes
 }
+
+type kind uint8
+
+const (
+	lost   kind = iota // it could not be read
+	stored             // its data is in the batch
+	zero               // a page of zeros, not stored
+	same               // it has the contents of the page before it, which is stored
+)
 
 func newBatch(pageSize int) *batch {
 	n := batchPages(pageSize)
@@ -151,8 +160,10 @@ func (w *worker) addRun(b *batch, r mem.PFNRange) {
 			r.Start++
 			continue
 		}
+		var before []byte
 		for ; len(s) >= size; s = s[size:] {
-			w.add(b, s[:size])
+			w.add(b, s[:size], before)
+			before = s[:size]
 			r.Start++
 		}
 	}
@@ -161,24 +172,29 @@ func (w *worker) addRun(b *batch, r mem.PFNRange) {
 // addByRead adds a page that a view does not give whole.
 func (w *worker) addByRead(b *batch, pfn mem.PFN) {
 	if err := w.job.Source.ReadPhys(w.page, pfn.Phys(w.shift)); err != nil {
-		b.pages = append(b.pages, page{})
+		b.pages = append(b.pages, page{kind: lost})
 		return
 	}
-	w.add(b, w.page)
+	w.add(b, w.page, nil)
 }
 
-// add adds a page with contents p to b.
-func (w *worker) add(b *batch, p []byte) {
+// add adds a page with contents p to b. before is the contents of the page
+// before it, if at hand: that is where most copies of a page are.
+func (w *worker) add(b *batch, p, before []byte) {
 	if w.zero != nil && bytes.Equal(p, w.zero) {
-		b.pages = append(b.pages, page{zero: true})
+		b.pages = append(b.pages, page{kind: zero})
 		return
 	}
-	before := len(b.data)
+	if bytes.Equal(p, before) {
+		b.pages = append(b.pages, page{kind: same})
+		return
+	}
+	start := len(b.data)
 	codec, smaller := w.job.Codec, false
 	if b.data, smaller = w.enc.Append(b.data, p); !smaller {
 		b.data, codec = append(b.data, p...), compress.None
 	}
-	b.pages = append(b.pages, page{size: uint32(len(b.data) - before), codec: codec})
+	b.pages = append(b.pages, page{kind: stored, codec: codec, size: uint32(len(b.data) - start)})
 }
 
 func (w *worker) close() { w.view.Close() }

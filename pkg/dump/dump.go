@@ -55,6 +55,8 @@ type Stats struct {
 	Pages uint64
 	// Zero is how many of them share the one page of zeros.
 	Zero uint64
+	// Copies is how many share the data of another page with the same contents.
+	Copies uint64
 	// Raw is how many were stored as they are, for compression did not make
 	// them smaller.
 	Raw uint64

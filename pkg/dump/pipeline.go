@@ -10,21 +10,24 @@ import (
 
 	"github.com/ukdump/ukdump/pkg/compress"
 	"github.com/ukdump/ukdump/pkg/diskdump"
+	"github.com/ukdump/ukdump/pkg/mem"
 )
 
 // pipeline is a dump being written.
 type pipeline struct {
-	job   *Job
-	out   io.WriterAt
-	frame *diskdump.Writer
-	plan  planner
-	crew  []*worker
-	data  *stream
-	descs *stream
-	zero  diskdump.Desc // of the page of zeros
-	buf   []byte        // descriptors of one batch
-	tally               // of what is in data and descs
-	safe  tally         // of what certainly is in the file, but for descs.buf
+	job    *Job
+	out    io.WriterAt
+	frame  *diskdump.Writer
+	plan   planner
+	crew   []*worker
+	data   *stream
+	descs  *stream
+	zero   diskdump.Desc // of the page of zeros
+	last   diskdump.Desc // of the page that was stored last
+	copies *copies
+	buf    []byte // descriptors of one batch
+	tally         // of what is in data and descs
+	safe   tally  // of what certainly is in the file, but for descs.buf
 }
 
 // tally counts pages.
@@ -42,8 +45,9 @@ func newPipeline(out io.WriterAt, job *Job) (*pipeline, error) {
 	p := &pipeline{job: job, out: out, frame: frame}
 	p.plan = planner{kept: job.Pages.Kept, end: part.End, most: batchPages(job.Pages.PageSize)}
 	p.plan.run.Start, p.plan.run.End = part.Start, part.Start
-	p.data = newStream(out, frame.DataOffset())
-	p.descs = newStream(out, frame.DescsOffset())
+	p.data = newStream(out, frame.DataOffset(), dataChunk)
+	p.descs = newStream(out, frame.DescsOffset(), descsChunk)
+	p.copies = newCopies(job.Source, job.Pages.PageSize)
 	p.buf = make([]byte, 0, p.plan.most*diskdump.DescSize)
 	p.stats.Pages = frame.Descs()
 	p.safe = p.tally
@@ -97,9 +101,9 @@ func (p *pipeline) reserve() error {
 func (p *pipeline) zeroDescs(first, end uint64) error {
 	off := p.frame.DescsOffset() + int64(first)*diskdump.DescSize
 	left := int64(end-first) * diskdump.DescSize
-	zeros := make([]byte, min(left, streamChunk))
+	zeros := make([]byte, min(left, dataChunk))
 	for left > 0 {
-		n, err := p.out.WriteAt(zeros[:min(left, streamChunk)], off)
+		n, err := p.out.WriteAt(zeros[:min(left, dataChunk)], off)
 		if err != nil {
 			return err
 		}
@@ -177,45 +181,73 @@ func (p *pipeline) emit(ctx context.Context, b *batch) error {
 	if b.err != nil {
 		return b.err
 	}
-	at, written := p.data.end(), p.data.off
-	if err := p.data.append(b.data); err != nil {
+	written := p.data.off
+	next := p.tally
+	descs, err := p.store(b, &next)
+	if err != nil {
 		return fmt.Errorf("write pages: %w", err)
 	}
 	if p.data.off != written {
 		p.safe = p.tally
 	}
-	if err := p.descs.append(p.describe(b, uint64(at))); err != nil {
+	if err := p.descs.append(descs); err != nil {
 		return fmt.Errorf("write page descriptors: %w", err)
 	}
-	p.done += uint64(len(b.pages))
+	p.tally = next
 	if p.job.Progress != nil {
 		p.job.Progress(p.done, p.data.end())
 	}
 	return nil
 }
 
-// describe returns the descriptors of the pages in b, whose data begins at
-// offset at in the file, and counts the pages.
-func (p *pipeline) describe(b *batch, at uint64) []byte {
-	descs := p.buf[:0]
-	for _, pg := range b.pages {
-		var d diskdump.Desc
-		switch {
-		case pg.zero:
-			d = p.zero
-			p.stats.Zero++
-		case pg.size == 0:
-			p.stats.Unreadable++
-		default:
-			d = diskdump.Desc{Offset: at, Size: pg.size, Codec: pg.codec}
-			at += uint64(pg.size)
-			if pg.codec == compress.None {
-				p.stats.Raw++
+// store puts the data of the batch's pages into the file, counts the pages, and
+// returns their descriptors.
+func (p *pipeline) store(b *batch, count *tally) ([]byte, error) {
+	descs, data := p.buf[:0], b.data
+	pages := b.pages
+	for _, r := range b.runs {
+		for pfn := r.Start; pfn < r.End; pfn++ {
+			pg := pages[0]
+			pages = pages[1:]
+			var d diskdump.Desc
+			switch pg.kind {
+			case lost:
+				count.stats.Unreadable++
+			case zero:
+				count.stats.Zero++
+				d = p.zero
+			case same:
+				count.stats.Copies++
+				d = p.last
+			case stored:
+				var err error
+				if d, err = p.storePage(data[:pg.size], pg.codec, pfn, count); err != nil {
+					return nil, err
+				}
+				data = data[pg.size:]
+				p.last = d
 			}
+			descs = d.Append(descs, p.job.Meta.Order)
+			count.done++
 		}
-		descs = d.Append(descs, p.job.Meta.Order)
 	}
-	return descs
+	return descs, nil
+}
+
+// storePage puts the data of a page into the file, unless that of a page with
+// the same contents is there.
+func (p *pipeline) storePage(data []byte, codec compress.Codec, pfn mem.PFN, count *tally) (diskdump.Desc, error) {
+	hash := p.copies.hash(data)
+	if d, ok := p.copies.find(hash, pfn); ok {
+		count.stats.Copies++
+		return d, nil
+	}
+	if codec == compress.None {
+		count.stats.Raw++
+	}
+	d := diskdump.Desc{Offset: uint64(p.data.end()), Size: uint32(len(data)), Codec: codec}
+	p.copies.add(hash, pfn, d)
+	return d, p.data.append(data)
 }
 
 func (p *pipeline) flushData() error {

@@ -4,20 +4,23 @@ package dump
 
 import "io"
 
-// streamChunk is the size of the writes that a stream makes, in bytes. But for
-// the first and the last, they begin at multiples of it.
-const streamChunk = 1 << 20
+// The sizes of the writes that streams make, in bytes. But for the first and the
+// last of a stream, they begin at multiples of that.
+const (
+	dataChunk  = 1 << 20
+	descsChunk = 256 << 10
+)
 
 // stream gathers what is appended to it into large writes at ascending places
 // of the file.
 type stream struct {
 	out io.WriterAt
-	off int64 // where buf goes
-	buf []byte
+	off int64  // where buf goes
+	buf []byte // its capacity is the size of the writes
 }
 
-func newStream(out io.WriterAt, off int64) *stream {
-	return &stream{out: out, off: off, buf: make([]byte, 0, streamChunk)}
+func newStream(out io.WriterAt, off int64, chunk int) *stream {
+	return &stream{out: out, off: off, buf: make([]byte, 0, chunk)}
 }
 
 // end returns the place in the file behind everything appended so far.
@@ -26,7 +29,7 @@ func (s *stream) end() int64 { return s.off + int64(len(s.buf)) }
 // append adds p to the stream.
 func (s *stream) append(p []byte) error {
 	for len(p) > 0 {
-		room := streamChunk - int(s.end()%streamChunk)
+		room := cap(s.buf) - int(s.end()%int64(cap(s.buf)))
 		n := min(room, len(p))
 		s.buf = append(s.buf, p[:n]...)
 		p = p[n:]
