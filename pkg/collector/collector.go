@@ -181,7 +181,7 @@ func filter(ctx context.Context, core *vmcore.Core, level int, opts *Options) (*
 	}
 	shift := uint(bits.TrailingZeros64(core.Info.PageSize()))
 	end := (core.End() + mem.PhysAddr(core.Info.PageSize()-1)).PFN(shift)
-	sections, err := memmap.Find(core, space, end)
+	sections, err := memmap.Find(core, space)
 	if err != nil {
 		return nil, err
 	}

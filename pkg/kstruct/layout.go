@@ -34,23 +34,17 @@ func ReadPage(k *Kernel) (Page, error) {
 		"OFFSET(page.private)", "OFFSET(page.compound_head) OFFSET(page.compound_info)")
 	r := reader{k: k}
 	p := Page{Size: int(r.size("page", maxStructPage))}
-	word := wordSize(k)
-	p.Flags = r.offset(p.Size, word, "page.flags")
-	p.Mapping = r.offset(p.Size, word, "page.mapping")
+	p.Flags = r.offset(p.Size, wordSize, "page.flags")
+	p.Mapping = r.offset(p.Size, wordSize, "page.mapping")
 	p.MapCount = r.offset(p.Size, 4, "page._mapcount")
-	p.Private = r.offset(p.Size, word, "page.private")
-	p.CompoundHead = r.offset(p.Size, word, "page.compound_head", "page.compound_info")
+	p.Private = r.offset(p.Size, wordSize, "page.private")
+	p.CompoundHead = r.offset(p.Size, wordSize, "page.compound_head", "page.compound_info")
 	return p, r.err
 }
 
-// wordSize returns the size in bytes of the crashed kernel's unsigned long.
-// VMCOREINFO shows it in the size of a list_head, which is two pointers.
-func wordSize(k *Kernel) int {
-	if n, ok := k.Size("list_head"); ok && n == 8 {
-		return 4
-	}
-	return 8
-}
+// wordSize is the size in bytes of an unsigned long. There is no address
+// translation for machines on which it is 4.
+const wordSize = 8
 
 // Sections is the layout of the sparse memory model (include/linux/mmzone.h).
 type Sections struct {
@@ -71,7 +65,7 @@ func ReadSections(k *Kernel, machine string) (Sections, error) {
 	k.Need("SIZE(mem_section)", "OFFSET(mem_section.section_mem_map)")
 	r := reader{k: k}
 	s := Sections{SectionSize: int(r.size("mem_section", 4096))}
-	s.MemMap = r.offset(s.SectionSize, wordSize(k), "mem_section.section_mem_map")
+	s.MemMap = r.offset(s.SectionSize, wordSize, "mem_section.section_mem_map")
 	s.Roots, _ = k.Length("mem_section")
 	defSize, defPhys := sectionDefaults(k, machine)
 	s.SizeBits = r.bits("SECTION_SIZE_BITS", defSize)

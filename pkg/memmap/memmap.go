@@ -39,10 +39,10 @@ type Map struct {
 	Damaged int
 }
 
-// Find finds the struct pages of all page frames below end. It fails, with an
-// error that wraps kstruct.ErrUnknownLayout, if none are found; sections that
-// cannot be read are counted and left out.
-func Find(core *vmcore.Core, space *addrxlat.Space, end mem.PFN) (*Map, error) {
+// Find finds the struct pages of all page frames whose contents the core has.
+// It fails, with an error that wraps kstruct.ErrUnknownLayout, if none are found;
+// sections that cannot be read are counted and left out.
+func Find(core *vmcore.Core, space *addrxlat.Space) (*Map, error) {
 	if core.Info == nil {
 		return nil, fmt.Errorf("%w: %w", kstruct.ErrUnknownLayout, core.InfoErr)
 	}
@@ -53,13 +53,25 @@ func Find(core *vmcore.Core, space *addrxlat.Space, end mem.PFN) (*Map, error) {
 	}
 	kernel.Need("SYMBOL(mem_section) SYMBOL(mem_map)")
 	m := &Map{Kernel: kernel, Page: page}
+	present := presentPages(core)
 	if symbol, ok := kernel.Symbol("mem_section"); ok {
-		return m, m.findSparse(core, space, symbol, end)
+		return m, m.findSparse(core, space, symbol, present)
 	}
 	if symbol, ok := kernel.Symbol("mem_map"); ok {
-		return m, m.findFlat(space, symbol, end)
+		return m, m.findFlat(space, symbol, present)
 	}
 	return nil, fmt.Errorf("%w: neither SYMBOL(mem_section) nor SYMBOL(mem_map) is known", kstruct.ErrUnknownLayout)
+}
+
+// presentPages returns the page frames whose contents the core has. Only where
+// they are are sections looked for: there may be terabytes in between, or
+// petabytes if a header lies.
+func presentPages(core *vmcore.Core) *mem.Bitmap {
+	shift := core.Info.PageShift()
+	end := (core.End() + mem.PhysAddr(core.Info.PageSize()-1)).PFN(shift)
+	present := mem.NewBitmap(end)
+	core.FillPresent(present, shift)
+	return present
 }
 
 // chunkPages is how many page frames of a flat memory map make a Section, so
@@ -67,16 +79,19 @@ func Find(core *vmcore.Core, space *addrxlat.Space, end mem.PFN) (*Map, error) {
 const chunkPages = 1 << 15
 
 // findFlat handles CONFIG_FLATMEM: mem_map points to one array.
-func (m *Map) findFlat(space *addrxlat.Space, symbol mem.VirtAddr, end mem.PFN) error {
+func (m *Map) findFlat(space *addrxlat.Space, symbol mem.VirtAddr, present *mem.Bitmap) error {
 	array, err := readPointer(space, symbol)
 	if err != nil {
-		return fmt.Errorf("mem_map: %w", err)
+		return fmt.Errorf("%w: mem_map: %w", kstruct.ErrUnknownLayout, err)
 	}
-	for at := mem.PFN(0); at < end; at += chunkPages {
+	for p := present.NextSet(0); p < present.Len(); {
+		start := p &^ (chunkPages - 1)
+		end := min(start+chunkPages, present.Len())
 		m.Sections = append(m.Sections, Section{
-			PFNRange: mem.PFNRange{Start: at, End: min(at+chunkPages, end)},
-			Pages:    array + mem.VirtAddr(uint64(at)*uint64(m.Page.Size)),
+			PFNRange: mem.PFNRange{Start: start, End: end},
+			Pages:    array + mem.VirtAddr(uint64(start)*uint64(m.Page.Size)),
 		})
+		p = present.NextSet(end)
 	}
 	return nil
 }

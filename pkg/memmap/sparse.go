@@ -28,20 +28,22 @@ type sparse struct {
 	space    *addrxlat.Space
 	layout   kstruct.Sections
 	pageSize uint64
+	present  *mem.Bitmap // page frames whose sections are looked for
+	pages    mem.PFN     // page frames in a section
 	perRoot  uint64
 	extreme  bool
-	count    uint64 // of sections to look at
+	count    uint64 // of sections that there can be
 }
 
 // findSparse handles CONFIG_SPARSEMEM and CONFIG_SPARSEMEM_EXTREME. VMCOREINFO
 // has the address of the array; a symbol table has that of the pointer to it.
-func (m *Map) findSparse(core *vmcore.Core, space *addrxlat.Space, symbol mem.VirtAddr, end mem.PFN) error {
+func (m *Map) findSparse(core *vmcore.Core, space *addrxlat.Space, symbol mem.VirtAddr, present *mem.Bitmap) error {
 	layout, err := kstruct.ReadSections(m.Kernel, core.Machine())
 	if err != nil {
 		return err
 	}
-	s := newSparse(space, layout, core.Info.PageSize(), core.Info.PageShift(), end)
-	err = m.walkSparse(s, symbol, end)
+	s := newSparse(space, layout, core.Info.PageShift(), present)
+	err = m.walkSparse(s, symbol)
 	if err == nil || !s.extreme {
 		return wrapSparse(err)
 	}
@@ -49,7 +51,7 @@ func (m *Map) findSparse(core *vmcore.Core, space *addrxlat.Space, symbol mem.Vi
 	if pointerErr != nil {
 		return wrapSparse(err)
 	}
-	if m.walkSparse(s, array, end) != nil {
+	if m.walkSparse(s, array) != nil {
 		return wrapSparse(err)
 	}
 	return nil
@@ -62,34 +64,40 @@ func wrapSparse(err error) error {
 	return fmt.Errorf("%w: mem_section: %w", kstruct.ErrUnknownLayout, err)
 }
 
-func newSparse(space *addrxlat.Space, layout kstruct.Sections, pageSize uint64, pageShift uint, end mem.PFN) *sparse {
-	s := &sparse{space: space, layout: layout, pageSize: pageSize, perRoot: 1}
-	all := uint64(1) << (layout.PhysBits - layout.SizeBits)
-	perPage := max(pageSize/uint64(layout.SectionSize), 1)
-	if layout.Roots == 0 || layout.Roots == (all+perPage-1)/perPage {
-		s.extreme, s.perRoot = true, perPage
+func newSparse(space *addrxlat.Space, layout kstruct.Sections, pageShift uint, present *mem.Bitmap) *sparse {
+	s := &sparse{
+		space: space, layout: layout, pageSize: 1 << pageShift, present: present,
+		pages: 1 << (layout.SizeBits - pageShift), perRoot: 1,
 	}
-	sectionPages := uint64(1) << (layout.SizeBits - pageShift)
-	s.count = min(all, (uint64(end)+sectionPages-1)/sectionPages)
-	if layout.Roots != 0 {
-		s.count = min(s.count, layout.Roots*s.perRoot)
+	s.count = 1 << (layout.PhysBits - layout.SizeBits)
+	perPage := max(s.pageSize/uint64(layout.SectionSize), 1)
+	if layout.Roots == 0 || layout.Roots == (s.count+perPage-1)/perPage {
+		s.extreme, s.perRoot = true, perPage
+	} else {
+		s.count = min(s.count, layout.Roots)
 	}
 	return s
 }
 
-// walkSparse looks at every section, taking array for the address of the
-// mem_section array.
-func (m *Map) walkSparse(s *sparse, array mem.VirtAddr, end mem.PFN) error {
+// walkSparse looks at every section that has pages, taking array for the address
+// of the mem_section array.
+func (m *Map) walkSparse(s *sparse, array mem.VirtAddr) error {
 	m.Sections, m.Damaged = nil, 0
-	for first := uint64(0); first < s.count; first += s.perRoot {
+	for p := s.present.NextSet(0); p < s.present.Len(); {
+		section := uint64(p / s.pages)
+		if section >= s.count {
+			break
+		}
+		first := section - section%s.perRoot
 		n := min(s.perRoot, s.count-first)
 		root, err := s.root(array, first/s.perRoot)
 		if err == nil && root != 0 {
-			err = m.readRoot(s, root, first, n, end)
+			err = m.readRoot(s, root, first, n)
 		}
 		if err != nil {
 			m.Damaged += int(n)
 		}
+		p = s.present.NextSet(mem.PFN(first+n) * s.pages)
 	}
 	if len(m.Sections) == 0 {
 		return errNoSections
@@ -106,20 +114,23 @@ func (s *sparse) root(array mem.VirtAddr, i uint64) (mem.VirtAddr, error) {
 }
 
 // readRoot adds the n sections from number first on, whose structs are at root.
-func (m *Map) readRoot(s *sparse, root mem.VirtAddr, first, n uint64, end mem.PFN) error {
+func (m *Map) readRoot(s *sparse, root mem.VirtAddr, first, n uint64) error {
 	buf := make([]byte, n*uint64(s.layout.SectionSize))
 	if err := s.space.ReadVirt(buf, root); err != nil {
 		return err
 	}
-	sectionPages := mem.PFN(1) << s.layout.SizeBits / mem.PFN(s.pageSize)
 	for i := range n {
+		start := mem.PFN(first+i) * s.pages
+		end := min(start+s.pages, s.present.Len())
+		if s.present.NextSet(start) >= end {
+			continue
+		}
 		coded := s.space.Order().Uint64(buf[int(i)*s.layout.SectionSize+s.layout.MemMap:])
 		if coded&sectionPresent == 0 || coded&sectionHasMemMap == 0 {
 			continue // a hole, or hot-removed
 		}
-		start := mem.PFN(first+i) * sectionPages
 		m.Sections = append(m.Sections, Section{
-			PFNRange: mem.PFNRange{Start: start, End: min(start+sectionPages, end)},
+			PFNRange: mem.PFNRange{Start: start, End: end},
 			Pages:    mem.VirtAddr(coded&^(s.pageSize-1)) + mem.VirtAddr(uint64(start)*uint64(m.Page.Size)),
 		})
 	}

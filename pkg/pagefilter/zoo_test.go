@@ -147,7 +147,7 @@ func openCore(t testing.TB, path string) (*vmcore.Core, *addrxlat.Space, *memmap
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages, err := memmap.Find(core, space, (core.End() + 4095).PFN(12))
+	pages, err := memmap.Find(core, space)
 	if err != nil {
 		t.Fatal(err)
 	}
