@@ -5,38 +5,24 @@ package vmtest
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 )
 
-// levels are the dump levels that are compared, each with one of the codecs.
-// UKDUMP_TEST_LEVELS=all compares all of them.
-func levels() map[int]string {
-	levels := map[int]string{0: "", 1: "-c", 2: "-z", 4: "-p", 8: "-c", 16: "-z", 31: "-c"}
-	if os.Getenv("UKDUMP_TEST_LEVELS") == "all" {
-		for level := range 32 {
-			levels[level] = "-p"
-		}
-	}
-	return levels
-}
-
 // TestLikeMakedumpfile compares our dumps of an untouched core with
-// makedumpfile's, bit by bit of both bitmaps, and every page of ours with the
-// core's.
+// makedumpfile's at every level: both bitmaps bit by bit, the counts of each class
+// of pages, and every page of ours with the core's.
 func TestLikeMakedumpfile(t *testing.T) {
 	begin(t)
+	codecs := []string{"", "-c", "-z", "-p"}
 	for _, suite := range suites() {
 		for level := range 32 {
-			codec, wanted := levels()[level]
-			if !wanted {
-				continue
-			}
+			codec := codecs[level%len(codecs)]
 			t.Run(fmt.Sprintf("%s/level%d%s", suite, level, codec), func(t *testing.T) {
 				compareWithMakedumpfile(t, suite, level, codec)
 			})
@@ -51,12 +37,12 @@ func compareWithMakedumpfile(t *testing.T, suite string, level int, codec string
 
 	// The reference's codec does not matter, and LZO is the fastest.
 	theirPath, ourPath := filepath.Join(dir, "theirs"), filepath.Join(dir, "ours")
-	output(t, reference, "-l", "-d", fmt.Sprint(level), corePath, theirPath)
-	args := []string{"makedumpfile", "-d", fmt.Sprint(level), corePath, ourPath}
+	theirStats := output(t, reference, "--show-stats", "-l", "-d", fmt.Sprint(level), corePath, theirPath)
+	args := []string{"makedumpfile", "--show-stats", "-d", fmt.Sprint(level), corePath, ourPath}
 	if codec != "" {
-		args = append([]string{"makedumpfile", codec}, args[1:]...)
+		args = slices.Insert(args, 1, codec)
 	}
-	output(t, ukdump(t), args...)
+	ourStats := output(t, ukdump(t), args...)
 
 	theirs, ours := openDump(t, theirPath), openDump(t, ourPath)
 	if ours.maxPFN != theirs.maxPFN {
@@ -64,7 +50,31 @@ func compareWithMakedumpfile(t *testing.T, suite string, level int, codec string
 	}
 	compareBitmaps(t, k, "bitmap 1 (memory)", ours.ram, theirs.ram, ours.maxPFN)
 	compareBitmaps(t, k, "bitmap 2 (kept)", ours.kept, theirs.kept, ours.maxPFN)
+	if bytes.Equal(ours.kept, theirs.kept) {
+		compareStats(t, ourStats, theirStats)
+	}
 	comparePages(t, openRawCore(t, corePath), ours)
+}
+
+// classCount is a line of --show-stats that counts the pages of a class.
+var classCount = regexp.MustCompile(`(?m)^    ([A-Z][A-Za-z -]+[a-z]) +: (0x[0-9a-f]+)`)
+
+// compareStats requires that we count what makedumpfile counts.
+func compareStats(t *testing.T, ours, theirs string) {
+	t.Helper()
+	counts := map[string]string{}
+	for _, match := range classCount.FindAllStringSubmatch(ours, -1) {
+		counts[match[1]] = match[2]
+	}
+	want := classCount.FindAllStringSubmatch(theirs, -1)
+	if len(want) < 7 {
+		t.Fatalf("makedumpfile counts %d classes, want 7:\n%s", len(want), theirs)
+	}
+	for _, match := range want {
+		if counts[match[1]] != match[2] {
+			t.Errorf("%s: %s, want %s", match[1], or(counts[match[1]], "nothing"), match[2])
+		}
+	}
 }
 
 func compareBitmaps(t *testing.T, k Kernel, name string, ours, theirs []byte, maxPFN int) {
