@@ -165,7 +165,7 @@ func writeDump(t testing.TB, out io.WriterAt, meta *Meta, n mem.PFN) *Writer {
 	if got, want := uint64(desc-w.DescsOffset())/DescSize, w.Descs(); got != want {
 		t.Fatalf("Descs() = %d, want %d", want, got)
 	}
-	if err := w.Finish(false); err != nil {
+	if err := w.Finish(false, nil); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -287,10 +287,10 @@ func TestWriterMarksUntilFinished(t *testing.T) {
 	if err := w.WriteHead(); err != nil || status() != 1|8 {
 		t.Errorf("after WriteHead (%v) status = %#x, want 0x9", err, status())
 	}
-	if err := w.Finish(true); err != nil || status() != 1|8 {
+	if err := w.Finish(true, nil); err != nil || status() != 1|8 {
 		t.Errorf("after Finish(true) (%v) status = %#x, want 0x9", err, status())
 	}
-	if err := w.Finish(false); err != nil || status() != 1 {
+	if err := w.Finish(false, nil); err != nil || status() != 1 {
 		t.Errorf("after Finish(false) (%v) status = %#x, want 0x1", err, status())
 	}
 }

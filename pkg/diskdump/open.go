@@ -20,8 +20,9 @@ type Dump struct {
 	file io.Closer // nil if it is not ours to close
 	size int64
 	abi
+	main     mainHeader
+	sub      subHeader
 	meta     Meta
-	version  uint32
 	maxMapNr mem.PFN
 	bitmaps  [2]int64 // where memory and kept pages begin; the same place if there is one bitmap
 	descs    int64    // where descriptors begin
@@ -130,7 +131,7 @@ func (d *Dump) tryLayout(a abi, buf []byte) error {
 	a.decode(&sub, buf)
 	sub.drop(&main)
 
-	d.abi, d.version, d.descs = a, main.version, descs
+	d.abi, d.main, d.sub, d.descs = a, main, sub, descs
 	if err := d.setPages(&main, &sub); err != nil {
 		return err
 	}
@@ -247,13 +248,14 @@ const (
 func (d *Dump) countKept() error {
 	var n uint64
 	d.ranks = make([]uint64, 0, d.maxMapNr/rankStep+1)
-	return d.eachChunk(d.bitmaps[1], d.part(), func(b []byte, _ uint64) {
+	return d.eachChunk(d.bitmaps[1], d.part(), func(b []byte, _ uint64) error {
 		for len(b) > 0 {
 			piece := b[:min(bitmapPiece, len(b))]
 			d.ranks = append(d.ranks, n)
 			n += popcount(piece)
 			b = b[len(piece):]
 		}
+		return nil
 	})
 }
 
@@ -270,8 +272,9 @@ func popcount(b []byte) uint64 {
 }
 
 // eachChunk calls f with the bitmap at off in the file, a chunk at a time and
-// at which byte of the bitmap it begins. Bits outside of r are clear.
-func (d *Dump) eachChunk(off int64, r mem.PFNRange, f func(b []byte, at uint64)) error {
+// at which byte of the bitmap it begins, until f fails. Bits outside of r are
+// clear.
+func (d *Dump) eachChunk(off int64, r mem.PFNRange, f func(b []byte, at uint64) error) error {
 	total := (uint64(d.maxMapNr) + 7) / 8
 	buf := make([]byte, min(chunk, total))
 	for at := uint64(0); at < total; at += uint64(len(buf)) {
@@ -280,7 +283,9 @@ func (d *Dump) eachChunk(off int64, r mem.PFNRange, f func(b []byte, at uint64))
 			return fmt.Errorf("bitmap: %w", err)
 		}
 		mask(buf, at, r)
-		f(buf, at)
+		if err := f(buf, at); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 func (d *Dump) Meta() *Meta { return &d.meta }
 
 // Version returns the version of the headers, 0 to 6.
-func (d *Dump) Version() int { return int(d.version) }
+func (d *Dump) Version() int { return int(d.main.version) }
 
 // Notes returns the contents of the core's PT_NOTE segment. For dumps of
 // version 3, which have VMCOREINFO alone, it is a note with that.
@@ -51,7 +51,10 @@ func (d *Dump) FillPresent(set *mem.Bitmap, shift uint) {
 
 func (d *Dump) fill(set *mem.Bitmap, shift uint, off int64, r mem.PFNRange) {
 	if shift == d.shift() {
-		d.eachChunk(off, r, set.WriteBytes)
+		d.eachChunk(off, r, func(b []byte, at uint64) error {
+			set.WriteBytes(b, at)
+			return nil
+		})
 	}
 }
 
@@ -61,6 +64,29 @@ func (d *Dump) Close() error {
 		return nil
 	}
 	return d.file.Close()
+}
+
+// EachDesc calls f with every page frame that the dump describes, in ascending
+// order, and its descriptor as it lies in the file, until f or reading fails.
+func (d *Dump) EachDesc(f func(pfn mem.PFN, desc Desc) error) error {
+	var descs piece
+	off := d.descs
+	return d.eachChunk(d.bitmaps[1], d.part(), func(b []byte, at uint64) error {
+		for i, bits8 := range b {
+			for ; bits8 != 0; bits8 &= bits8 - 1 {
+				raw, err := descs.read(d, off, DescSize)
+				if err != nil {
+					return fmt.Errorf("descriptors: %w", err)
+				}
+				off += DescSize
+				pfn := mem.PFN(at+uint64(i))*8 + mem.PFN(bits.TrailingZeros8(bits8))
+				if err := f(pfn, parseDesc(raw, d.order)); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // ReadPhys implements mem.PhysReader.

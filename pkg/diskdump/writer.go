@@ -22,6 +22,9 @@ type Writer struct {
 	sub       subHeader
 	ram, kept *mem.Bitmap
 	descs     uint64 // number of descriptors
+	sealAt    int64
+	dataAt    int64
+	bodySum   uint32 // of what lies between the first block and the descriptors
 }
 
 // NewWriter prepares a dump of the pages in kept, a subset of the memory in
@@ -35,6 +38,7 @@ func NewWriter(out io.WriterAt, meta *Meta, ram, kept *mem.Bitmap) (*Writer, err
 	w.fillSub()
 	w.fillMain()
 	w.descs = kept.CountRange(w.part())
+	w.sealAt, w.dataAt = dataPlace(w.DescsOffset(), w.descs, kept.Count(), meta)
 	return w, nil
 }
 
@@ -111,17 +115,21 @@ func (w *Writer) DescsOffset() int64 {
 }
 
 // DataOffset returns where page data may begin in the file.
+func (w *Writer) DataOffset() int64 { return w.dataAt }
+
+// dataPlace returns where the seal and the data of a dump are, which has its
+// descriptors at descs: own of them, and all together in all parts.
 //
 // Every part of a split dump has room for the descriptors of all parts, and its
 // data begins right behind: makedumpfile --reassemble expects that, and with
-// dump level 1 a page of zeros there.
-func (w *Writer) DataOffset() int64 {
-	if w.meta.Split {
-		return w.DescsOffset() + int64(w.kept.Count())*DescSize
+// dump level 1 a page of zeros there. Else data begins on a block.
+func dataPlace(descs int64, own, all uint64, m *Meta) (seal, data int64) {
+	seal = descs + int64(own)*DescSize
+	if m.Split {
+		return seal, descs + int64(all)*DescSize
 	}
-	size := int64(w.meta.BlockSize)
-	end := w.DescsOffset() + int64(w.descs)*DescSize
-	return (end + size - 1) &^ (size - 1)
+	size := int64(m.BlockSize)
+	return seal, (seal + sealSize + size - 1) &^ (size - 1)
 }
 
 // chunk is how much of a bitmap is written or read at a time, in bytes.
@@ -138,6 +146,7 @@ func (w *Writer) WriteHead() error {
 	if _, err := w.out.WriteAt(head, 0); err != nil {
 		return fmt.Errorf("write dump header: %w", err)
 	}
+	w.bodySum = Sum(0, head[size:])
 	off := int64(len(head))
 	buf := make([]byte, chunk)
 	for _, b := range []*mem.Bitmap{w.ram, w.kept} {
@@ -154,6 +163,7 @@ func (w *Writer) writeBitmap(b *mem.Bitmap, off int64, buf []byte) error {
 	for at := uint64(0); at < total; at += uint64(len(buf)) {
 		buf = buf[:min(uint64(len(buf)), total-at)]
 		b.ReadBytes(buf, at)
+		w.bodySum = Sum(w.bodySum, buf)
 		if _, err := w.out.WriteAt(buf, off+int64(at)); err != nil {
 			return err
 		}
@@ -162,14 +172,21 @@ func (w *Writer) writeBitmap(b *mem.Bitmap, off int64, buf []byte) error {
 }
 
 // Finish rewrites the first block of the file, to say that the dump is complete
-// unless incomplete is set.
-func (w *Writer) Finish(incomplete bool) error {
+// unless incomplete is set. If sums are given, it seals the dump.
+func (w *Writer) Finish(incomplete bool, sums *Sums) error {
 	w.main.status = uint32(w.meta.Status &^ Incomplete)
 	if incomplete {
 		w.main.status |= uint32(Incomplete)
 	}
-	head := append(w.abi.encode(&w.main), make([]byte, w.meta.BlockSize)...)
-	if _, err := w.out.WriteAt(head[:w.meta.BlockSize], 0); err != nil {
+	head := make([]byte, w.meta.BlockSize)
+	copy(head, w.abi.encode(&w.main))
+	if sums != nil && w.dataAt-w.sealAt >= sealSize {
+		s := seal{Sum(0, head), w.bodySum, sums.Descs, sums.Data, uint64(sums.End)}
+		if _, err := w.out.WriteAt(s.encode(), w.sealAt); err != nil {
+			return fmt.Errorf("write dump seal: %w", err)
+		}
+	}
+	if _, err := w.out.WriteAt(head, 0); err != nil {
 		return fmt.Errorf("write dump header: %w", err)
 	}
 	return nil

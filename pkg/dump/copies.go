@@ -4,7 +4,6 @@ package dump
 
 import (
 	"bytes"
-	"hash/crc32"
 	"math/bits"
 
 	"github.com/ukdump/ukdump/pkg/diskdump"
@@ -25,7 +24,6 @@ const copiesKept = 1 << 14
 type copies struct {
 	source mem.PhysReader
 	shift  uint
-	crc    *crc32.Table
 	table  []copied
 	a, b   []byte // the pages to compare
 }
@@ -41,14 +39,11 @@ func newCopies(source mem.PhysReader, pageSize int) *copies {
 	return &copies{
 		source: source,
 		shift:  uint(bits.TrailingZeros(uint(pageSize))),
-		crc:    crc32.MakeTable(crc32.Castagnoli),
 		table:  make([]copied, copiesKept),
 		a:      make([]byte, pageSize),
 		b:      make([]byte, pageSize),
 	}
 }
-
-func (c *copies) hash(data []byte) uint32 { return crc32.Checksum(data, c.crc) }
 
 // find returns the descriptor of a page with the contents of pfn, the hash of
 // whose data is given.

@@ -86,7 +86,7 @@ func TestCopies(t *testing.T) {
 func TestCopiesUnreadable(t *testing.T) {
 	s := &forgetful{data: make([]byte, 4096)}
 	c := newCopies(s, 4096)
-	hash := c.hash(s.data)
+	hash := diskdump.Sum(0, s.data)
 	desc := diskdump.Desc{Offset: 1, Size: 2, Codec: compress.Zstd}
 	c.add(hash, 1, desc)
 	if d, ok := c.find(hash, 2); !ok || d != desc {

@@ -237,7 +237,7 @@ func (p *pipeline) store(b *batch, count *tally) ([]byte, error) {
 // storePage puts the data of a page into the file, unless that of a page with
 // the same contents is there.
 func (p *pipeline) storePage(data []byte, codec compress.Codec, pfn mem.PFN, count *tally) (diskdump.Desc, error) {
-	hash := p.copies.hash(data)
+	hash := diskdump.Sum(0, data)
 	if d, ok := p.copies.find(hash, pfn); ok {
 		count.stats.Copies++
 		return d, nil
@@ -258,9 +258,11 @@ func (p *pipeline) flushData() error {
 	return nil
 }
 
-// end makes a valid dump of what was written.
+// end makes a valid dump of what was written, after a failure or not.
 func (p *pipeline) end(cut bool) error {
+	forgot := false
 	if cut && p.flushData() != nil {
+		forgot = true
 		if err := p.forget(); err != nil {
 			return fmt.Errorf("write page descriptors: %w", err)
 		}
@@ -270,7 +272,20 @@ func (p *pipeline) end(cut bool) error {
 	}
 	p.stats.Unwritten = p.stats.Pages - p.done
 	p.stats.Bytes = max(p.data.off, p.frame.DataOffset())
-	return p.frame.Finish(p.stats.Incomplete())
+	if forgot {
+		return p.frame.Finish(true, nil)
+	}
+	return p.frame.Finish(p.stats.Incomplete(), p.sums())
+}
+
+// sums returns the checksums of what was written.
+func (p *pipeline) sums() *diskdump.Sums {
+	s := &diskdump.Sums{Descs: p.descs.sum, Data: p.data.sum, End: p.data.off}
+	zeros := make([]byte, diskdump.DescSize)
+	for range p.stats.Unwritten {
+		s.Descs = diskdump.Sum(s.Descs, zeros)
+	}
+	return s
 }
 
 // forget makes zeros of the descriptors of pages whose data is not in the file.

@@ -2,7 +2,11 @@
 
 package dump
 
-import "io"
+import (
+	"io"
+
+	"github.com/ukdump/ukdump/pkg/diskdump"
+)
 
 // The sizes of the writes that streams make, in bytes. But for the first and the
 // last of a stream, they begin at multiples of that.
@@ -17,6 +21,7 @@ type stream struct {
 	out io.WriterAt
 	off int64  // where buf goes
 	buf []byte // its capacity is the size of the writes
+	sum uint32 // of what was written
 }
 
 func newStream(out io.WriterAt, off int64, chunk int) *stream {
@@ -51,6 +56,7 @@ func (s *stream) flush() error {
 	if _, err := s.out.WriteAt(s.buf, s.off); err != nil {
 		return err
 	}
+	s.sum = diskdump.Sum(s.sum, s.buf)
 	s.off = s.end()
 	s.buf = s.buf[:0]
 	return nil
