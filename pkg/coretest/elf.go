@@ -66,7 +66,7 @@ func (e ELF) build() ([]byte, []Segment) {
 		n := uint64(len(e.Notes))
 		progs = append(progs, elf.Prog64{Type: uint32(elf.PT_NOTE), Off: add(e.Notes), Filesz: n, Memsz: n})
 	}
-	add(make([]byte, -len(data)&(pageSize-1)))
+	add(make([]byte, -(headers+len(data))&(pageSize-1)))
 	segments := append([]Segment(nil), e.Segments...)
 	for i := range segments {
 		s := &segments[i]

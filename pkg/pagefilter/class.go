@@ -38,7 +38,3 @@ func (c Class) String() string {
 	return [numClasses]string{"kept", "cache", "cache with private data", "user",
 		"free", "poisoned", "offline", "damaged"}[c]
 }
-
-// compound reports whether a page of the class can be the head of a compound
-// page, so that its order comes from the page behind it.
-func (c Class) compound() bool { return c != Kept && c != Free && c != damaged }

@@ -3,6 +3,7 @@
 package pagefilter
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -55,7 +56,7 @@ func All(core *vmcore.Core, level int) *Selection {
 
 // Filter returns the selection of the pages of core that the dump level does
 // not exclude. Struct pages that cannot be read or cannot be right cost
-// nothing but their own pages' exclusion. The error is ctx's.
+// nothing but their own pages' exclusion. The error is ctx's, or a panic's.
 func Filter(ctx context.Context, core *vmcore.Core, space *addrxlat.Space, pages *memmap.Map, opts Options) (*Selection, error) {
 	if opts.Warn == nil {
 		opts.Warn = func(string) {}
@@ -71,7 +72,7 @@ func Filter(ctx context.Context, core *vmcore.Core, space *addrxlat.Space, pages
 		space: space, sections: pages.Sections, sel: s, progress: opts.Progress,
 	}
 	f.run(ctx, opts.Threads)
-	if err := ctx.Err(); err != nil {
+	if err := cmp.Or(ctx.Err(), f.err); err != nil {
 		return nil, err
 	}
 	f.finish(opts.Warn)
@@ -97,6 +98,7 @@ type filter struct {
 	counts [numClasses]uint64
 	spills []spill
 	unread uint64
+	err    error // of a worker that panicked
 }
 
 // spill is the part of a compound page that reaches beyond its section: it is
@@ -115,6 +117,13 @@ func (f *filter) run(ctx context.Context, threads int) {
 }
 
 func (f *filter) worker(ctx context.Context) {
+	defer func() {
+		if r := recover(); r != nil {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.err = fmt.Errorf("panic while filtering: %v", r)
+		}
+	}()
 	w := &worker{filter: f, walker: f.space.NewWalker()}
 	defer w.walker.Close()
 	for ctx.Err() == nil {

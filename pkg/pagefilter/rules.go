@@ -7,7 +7,6 @@ import (
 	"math/bits"
 
 	"github.com/ukdump/ukdump/pkg/kstruct"
-	"github.com/ukdump/ukdump/pkg/mem"
 )
 
 // rules decides from a struct page what a page is for. It is made once, so that the scan only compares masks and numbers. A mask of 0 is
@@ -17,7 +16,6 @@ type rules struct {
 	swap bool // the core's byte order is not little-endian
 
 	lru, private, swapCache, swapBacked, slab, head, hwPoison uint64
-	needSwapBacked                                            bool
 
 	slabType, buddyType, offlineType, unacceptedType, hugetlbType pageType
 
@@ -50,6 +48,9 @@ type hugetlbSource struct {
 // maxCompoundBytes bounds a compound page: the largest hugetlb page of any
 // architecture is 16 GiB (arm64 and powerpc).
 const maxCompoundBytes = 16 << 30
+
+// maxOrderSeen is what classify returns at most for an order, however absurd.
+const maxOrderSeen = 255
 
 // newRules prepares the rules for a dump level. It warns of every rule that
 // cannot be applied because nothing tells what it needs: pages are kept then.
@@ -106,8 +107,8 @@ func flag(k *kstruct.Kernel, name string) uint64 {
 // Before, all bits of the field count.
 func mapCountType(k *kstruct.Kernel, name string) pageType {
 	n, ok := k.Number(name)
-	if !ok {
-		return pageType{}
+	if value := int32(n); !ok || value >= -1 {
+		return pageType{} // a number of mappings, or -1: there are none
 	}
 	value := uint32(n)
 	if value&0xffffff == 0 {
@@ -187,7 +188,8 @@ func (r *rules) disableUnknown(warn func(string)) {
 // tail page, and the base-2 logarithm of how many pages share it. The struct
 // page behind it is second; nil if there is none, then the page is taken for a
 // single one. The order of the tests is makedumpfile's: the first match wins.
-func (r *rules) classify(p, second []byte, pfn mem.PFN) (Class, uint) {
+// What it returns is only as sensible as the struct pages: see worker.possible.
+func (r *rules) classify(p, second []byte) (Class, uint) {
 	flags := r.u64(p, r.page.Flags)
 	mapping := r.u64(p, r.page.Mapping)
 	mapCount := r.u32(p, r.page.MapCount)
@@ -195,13 +197,13 @@ func (r *rules) classify(p, second []byte, pfn mem.PFN) (Class, uint) {
 	isAnon := mapping&1 != 0 && !isSlab
 
 	if r.excludeFree && !isSlab && r.buddyType.is(mapCount) {
-		return r.freeBlock(p, pfn)
+		return Free, uint(min(r.u64(p, r.page.Private), maxOrderSeen))
 	}
 	if r.excludeFree && r.unacceptedType.is(mapCount) {
 		// Memory is accepted in blocks of the largest order (mm/page_alloc.c).
 		return Free, r.orders - 1
 	}
-	order, isHugetlb := r.compound(flags, mapCount, second, pfn)
+	order, isHugetlb := r.compound(flags, mapCount, second)
 	if r.excludeCache && !isAnon && r.isCache(flags) {
 		switch {
 		case flags&r.private == 0:
@@ -221,16 +223,6 @@ func (r *rules) classify(p, second []byte, pfn mem.PFN) (Class, uint) {
 	return Kept, order
 }
 
-// freeBlock returns the class and order of a free block's first page. One with
-// an impossible order is kept: its struct page is damaged.
-func (r *rules) freeBlock(p []byte, pfn mem.PFN) (Class, uint) {
-	order := r.u64(p, r.page.Private)
-	if order >= uint64(r.orders) || uint64(pfn)&(1<<order-1) != 0 {
-		return damaged, 0
-	}
-	return Free, uint(order)
-}
-
 // isCache reports whether the flags are those of a page that the page
 // cache, or the swap cache, may own.
 func (r *rules) isCache(flags uint64) bool {
@@ -243,21 +235,16 @@ func (r *rules) isCache(flags uint64) bool {
 }
 
 // compound returns the order of a compound page, by its first page's flags and
-// _mapcount and its second struct page, and whether hugetlbfs owns it. An order
-// that cannot be is 0.
-func (r *rules) compound(flags uint64, mapCount uint32, second []byte, pfn mem.PFN) (uint, bool) {
+// _mapcount and its second struct page, and whether hugetlbfs owns it.
+func (r *rules) compound(flags uint64, mapCount uint32, second []byte) (order uint, isHugetlb bool) {
 	if flags&r.head == 0 || second == nil {
 		return 0, false
 	}
-	var order uint
 	if r.order.known {
 		order = uint(second[r.order.offset])
 	}
-	isHugetlb := r.hugetlbType.is(mapCount) ||
+	isHugetlb = r.hugetlbType.is(mapCount) ||
 		r.hugetlb.flag != 0 && r.u64(second, r.page.Flags)&r.hugetlb.flag != 0 ||
 		r.hugetlb.dtor != 0 && second[r.hugetlb.offset] == r.hugetlb.dtor
-	if order > r.maxOrder || uint64(pfn)&(1<<order-1) != 0 {
-		order = 0
-	}
 	return order, isHugetlb
 }

@@ -17,6 +17,8 @@ type worker struct {
 	*filter
 	walker *addrxlat.Walker
 	pages  mem.VirtAddr // of the section being scanned
+	pfn    mem.PFN      // being looked at
+	across []byte       // for struct pages that do not lie in one piece
 	counts [numClasses]uint64
 	spills []spill
 	unread uint64
@@ -57,21 +59,24 @@ func (w *worker) scanPiece(s memmap.Section, pfn mem.PFN) mem.PFN {
 	} else if n*size < want {
 		n-- // its successor lies in the next piece; it is looked at from there
 	}
-	next := pfn
 	err = vmcore.CatchFault(func() error {
-		next = w.scanPages(piece, pfn, pfn+mem.PFN(n), s.PFNRange)
+		w.scanPages(piece, pfn, pfn+mem.PFN(n), s.PFNRange)
 		return nil
 	})
 	if err != nil {
-		return w.skipUnreadable(at, pfn, s.PFNRange.End)
+		at += mem.VirtAddr(int(w.pfn-pfn) * size)
+		return w.skipUnreadable(at, w.pfn, s.PFNRange.End)
 	}
-	return next
+	return w.pfn
 }
 
 // readAcross reads want bytes of struct pages at addr by copying. It returns
 // them with the number of struct pages that can be looked at.
 func (w *worker) readAcross(addr mem.VirtAddr, want int) ([]byte, int) {
-	buf := make([]byte, want)
+	if w.across == nil {
+		w.across = make([]byte, 2*w.page.Size)
+	}
+	buf := w.across[:want]
 	if w.space.ReadVirt(buf, addr) == nil {
 		return buf, 1
 	}
@@ -92,44 +97,52 @@ func (w *worker) skipUnreadable(addr mem.VirtAddr, pfn, end mem.PFN) mem.PFN {
 	return next
 }
 
-// scanPages looks at the pages [pfn, end), whose struct pages begin at piece,
-// and returns the first page frame after them, or after what the last of them
-// excluded. The struct page behind the last one is in piece unless the section
-// ends there.
-func (w *worker) scanPages(piece []byte, first, end mem.PFN, section mem.PFNRange) mem.PFN {
+// scanPages looks at the pages [first, end), whose struct pages begin at piece.
+// It leaves in w.pfn the first page frame after them, or after what the last of
+// them excluded; if it ends in a fault, the one whose struct page cannot be read.
+// The struct page behind the last one is in piece unless the section ends there.
+func (w *worker) scanPages(piece []byte, first, end mem.PFN, section mem.PFNRange) {
 	size := w.page.Size
-	pfn := first
-	for pfn < end {
+	for w.pfn = first; w.pfn < end; {
+		pfn := w.pfn
 		p := piece[int(pfn-first)*size:]
 		if w.u64(p, w.page.CompoundHead)&1 != 0 {
 			w.tail(p, pfn, section)
-			pfn++
+			w.pfn++
 			continue
 		}
 		if !w.sel.RAM.Test(pfn) {
-			pfn++
+			w.pfn++
 			continue
 		}
 		var second []byte
 		if len(p) >= 2*size {
 			second = p[size:]
 		}
-		class, order := w.classify(p[:size], second, pfn)
-		pages := mem.PFNRange{Start: pfn, End: pfn + 1<<order}
-		if class.compound() && order > 0 && !w.endsInTail(piece, first, pages, section) {
-			class = damaged
-		}
-		switch class {
-		case Kept:
-			pfn++
-		case damaged:
+		class, order := w.classify(p[:size], second)
+		if class != Kept && order > 0 && !w.possible(class, order, piece, first, section) {
 			w.counts[damaged]++
-			pfn++
-		default:
-			pfn = w.exclude(class, pages, section)
+			class = Kept
 		}
+		if class == Kept {
+			w.pfn++
+			continue
+		}
+		w.pfn = w.exclude(class, mem.PFNRange{Start: pfn, End: pfn + 1<<order}, section)
 	}
-	return pfn
+}
+
+// possible reports whether the page at w.pfn can be the first of a block of the
+// order. It keeps one damaged struct page from taking thousands of pages out of
+// the dump.
+func (w *worker) possible(class Class, order uint, piece []byte, first mem.PFN, section mem.PFNRange) bool {
+	if order > w.maxOrder || w.pfn&(1<<order-1) != 0 {
+		return false
+	}
+	if class == Free {
+		return order < w.orders
+	}
+	return w.endsInTail(piece, first, mem.PFNRange{Start: w.pfn, End: w.pfn + 1<<order}, section)
 }
 
 // tail deals with a tail page: it goes with its head, unless its memory failed.

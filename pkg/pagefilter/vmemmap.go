@@ -17,7 +17,7 @@ import (
 func (f *filter) excludeStructPages(ctx context.Context) uint64 {
 	needed := mem.NewBitmap(f.sel.Kept.Len())
 	f.eachStructPage(ctx, func(frame mem.PFN, described mem.PFNRange) {
-		if f.sel.Kept.NextSet(described.Start) < described.End {
+		if f.sel.Kept.CountRange(described) > 0 {
 			needed.Set(frame)
 		}
 	})
