@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/ukdump/ukdump/pkg/addrxlat"
+	"github.com/ukdump/ukdump/pkg/kstruct"
 	"github.com/ukdump/ukdump/pkg/printk"
 	"github.com/ukdump/ukdump/pkg/vmcore"
 )
@@ -23,7 +24,8 @@ func (a *applet) dumpDmesg(core *vmcore.Core) error {
 	defer out.abort()
 	// The callers are there because makedumpfile prints them since 1.7.5.
 	opts := printk.Options{Caller: true, SinceClear: a.PartialDmesg}
-	stats, err := printk.Write(out, core.Info, space, core.Order(), opts)
+	kernel := kstruct.New(core.Info, space, core.Order())
+	stats, err := printk.Write(out, kernel, space, core.Order(), opts)
 	if err != nil {
 		return fmt.Errorf("%s: %w", core.Path, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"io"
 
 	"github.com/ukdump/ukdump/pkg/addrxlat"
+	"github.com/ukdump/ukdump/pkg/kstruct"
 	"github.com/ukdump/ukdump/pkg/printk"
 	"github.com/ukdump/ukdump/pkg/vmcore"
 )
@@ -74,7 +75,8 @@ func dmesg(path string, opt printk.Options, stdout, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	stats, err := printk.Write(stdout, core.Info, space, core.Order(), opt)
+	kernel := kstruct.New(core.Info, space, core.Order())
+	stats, err := printk.Write(stdout, kernel, space, core.Order(), opt)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}

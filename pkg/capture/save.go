@@ -14,6 +14,7 @@ import (
 	"github.com/ukdump/ukdump/pkg/addrxlat"
 	"github.com/ukdump/ukdump/pkg/collector"
 	"github.com/ukdump/ukdump/pkg/dump"
+	"github.com/ukdump/ukdump/pkg/kstruct"
 	"github.com/ukdump/ukdump/pkg/printk"
 	"github.com/ukdump/ukdump/pkg/target"
 	"github.com/ukdump/ukdump/pkg/vmcore"
@@ -46,7 +47,8 @@ func saveDmesg(ctx context.Context, r *run, s state) (state, error) {
 
 func writeDmesg(f target.File, core *vmcore.Core, space *addrxlat.Space) (printk.Stats, error) {
 	w := bufio.NewWriterSize(f, 64<<10)
-	stats, err := printk.Write(w, core.Info, space, core.Order(), printk.Options{})
+	kernel := kstruct.New(core.Info, space, core.Order())
+	stats, err := printk.Write(w, kernel, space, core.Order(), printk.Options{})
 	return stats, errors.Join(err, w.Flush())
 }
 

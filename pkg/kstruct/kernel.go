@@ -91,6 +91,9 @@ func (k *Kernel) Warning() string {
 	return fmt.Sprintf("VMCOREINFO has no %s, and the kernel's own type information cannot be read: %v", k.missing, k.err)
 }
 
+// WordSize returns the size in bytes of the kernel's unsigned long, 4 or 8.
+func (k *Kernel) WordSize() uint64 { return k.info.WordSize() }
+
 // Symbol returns the run-time address of a kernel symbol.
 func (k *Kernel) Symbol(name string) (mem.VirtAddr, bool) {
 	if addr, ok := k.info.Symbol(name); ok {

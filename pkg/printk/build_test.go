@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ukdump/ukdump/pkg/kstruct"
 	"github.com/ukdump/ukdump/pkg/mem"
 	"github.com/ukdump/ukdump/pkg/vmcoreinfo"
 )
@@ -387,6 +388,7 @@ func unquote(t testing.TB, s string) string {
 func write(t testing.TB, m *machine, opt Options, edits ...string) (string, Stats, error) {
 	t.Helper()
 	var out bytes.Buffer
-	stats, err := Write(&out, m.vmcoreinfo(t, edits...), m, m.order, opt)
+	kernel := kstruct.New(m.vmcoreinfo(t, edits...), m, m.order)
+	stats, err := Write(&out, kernel, m, m.order, opt)
 	return out.String(), stats, err
 }

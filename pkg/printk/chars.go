@@ -17,7 +17,7 @@ func (r *reader) writeChars() error {
 		return err
 	}
 	n := min(end, size)
-	if _, ok := r.info.Symbol("logged_chars"); ok && r.opt.SinceClear {
+	if _, ok := r.kernel.Symbol("logged_chars"); ok && r.opt.SinceClear {
 		logged, err := r.variable("logged_chars", 4)
 		if err != nil {
 			return err

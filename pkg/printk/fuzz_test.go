@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"testing"
 
+	"github.com/ukdump/ukdump/pkg/kstruct"
 	"github.com/ukdump/ukdump/pkg/vmcoreinfo"
 )
 
@@ -18,7 +19,7 @@ func checkFuzzed(t *testing.T, m *machine, info string, maxRecords uint64) {
 	}
 	for _, opt := range []Options{{}, {Caller: true, SinceClear: true}} {
 		var out bytes.Buffer
-		stats, err := Write(&out, parsed, m, m.order, opt)
+		stats, err := Write(&out, kstruct.New(parsed, m, m.order), m, m.order, opt)
 		for _, c := range out.Bytes() {
 			if c != '\n' && c != '\t' && (c < ' ' || c > '~') {
 				t.Fatalf("byte %#x in the output", c)

@@ -3,7 +3,8 @@
 // Package printk writes the crashed kernel's log as text, from its memory. The
 // log is what a crash report needs first, so it is read with nothing but
 // VMCOREINFO and address translation, before any page is filtered, and with as
-// little memory whatever the size of the log.
+// little memory whatever the size of the log. Only for what VMCOREINFO does not
+// say, the kernel's own tables are asked (see Kernel).
 //
 // Three layouts exist, one file each:
 //
@@ -32,8 +33,25 @@ import (
 	"io"
 
 	"github.com/ukdump/ukdump/pkg/mem"
-	"github.com/ukdump/ukdump/pkg/vmcoreinfo"
 )
+
+// Kernel is asked where the log and its structures lie. *kstruct.Kernel
+// implements it.
+type Kernel interface {
+	// Need says that the caller cannot do without any of the keys, each written
+	// as in VMCOREINFO: what is not there is to be found elsewhere.
+	Need(keys ...string)
+	// Warning says in one line why that was not possible; "" if it was.
+	Warning() string
+	// Symbol returns the run-time address of a kernel symbol.
+	Symbol(name string) (mem.VirtAddr, bool)
+	// Size returns the size in bytes of a structure.
+	Size(name string) (uint64, bool)
+	// Offset returns the byte offset of a field, named as in "printk_info.seq".
+	Offset(name string) (uint64, bool)
+	// WordSize returns the size in bytes of an unsigned long, 4 or 8.
+	WordSize() uint64
+}
 
 // Options choose what Write writes. The zero value gives the whole log as
 // dmesg(1) shows it.
@@ -112,11 +130,11 @@ func (s *Stats) damage(format string, args ...any) {
 // integers in the crashed machine's byte order.
 //
 // A damaged record costs that record and is counted. Write returns an error if
-// writing to w fails, if VMCOREINFO lacks a key (which the error names), if the
-// log's own structures cannot be read or are absurd, or if not one record of
-// a log that has some could be read. The Stats are valid in any case.
-func Write(w io.Writer, info *vmcoreinfo.Info, vm mem.VirtReader, order binary.ByteOrder, opt Options) (Stats, error) {
-	r := reader{info: info, mem: vm, order: order, word: info.WordSize(), opt: opt, out: newPrinter(w)}
+// writing to w fails, if the kernel does not tell a key (which the error names),
+// if the log's own structures cannot be read or are absurd, or if not one record
+// of a log that has some could be read. The Stats are valid in any case.
+func Write(w io.Writer, kernel Kernel, vm mem.VirtReader, order binary.ByteOrder, opt Options) (Stats, error) {
+	r := reader{kernel: kernel, mem: vm, order: order, word: kernel.WordSize(), opt: opt, out: newPrinter(w)}
 	err := r.writeLog()
 	if err == nil {
 		err = r.out.Flush()
@@ -136,27 +154,37 @@ const textWindow = 64 << 10
 
 // reader is one reading of one log.
 type reader struct {
-	info  *vmcoreinfo.Info
-	mem   mem.VirtReader
-	order binary.ByteOrder
-	word  uint64 // size of unsigned long in bytes, 4 or 8
-	opt   Options
-	out   printer
-	stats Stats
+	kernel Kernel
+	mem    mem.VirtReader
+	order  binary.ByteOrder
+	word   uint64 // size of unsigned long in bytes, 4 or 8
+	opt    Options
+	out    printer
+	stats  Stats
 }
 
-// writeLog writes the log in whatever layout VMCOREINFO speaks of.
+// writeLog writes the log in whatever layout the kernel has.
 func (r *reader) writeLog() error {
-	if _, ok := r.info.Symbol("prb"); ok {
+	r.kernel.Need("SYMBOL(prb) SYMBOL(log_first_idx) SYMBOL(log_end)")
+	if _, ok := r.kernel.Symbol("prb"); ok {
 		return r.writeRing()
 	}
-	if _, ok := r.info.Symbol("log_first_idx"); ok {
+	if _, ok := r.kernel.Symbol("log_first_idx"); ok {
 		return r.writeRecords()
 	}
-	if _, ok := r.info.Symbol("log_end"); ok {
+	if _, ok := r.kernel.Symbol("log_end"); ok {
 		return r.writeChars()
 	}
-	return errors.New("VMCOREINFO has none of SYMBOL(prb), SYMBOL(log_first_idx) and SYMBOL(log_end)")
+	return r.unknown(errors.New("the kernel tells none of SYMBOL(prb), SYMBOL(log_first_idx) and SYMBOL(log_end)"))
+}
+
+// unknown adds to an error about a key that is missing why it was not found
+// elsewhere.
+func (r *reader) unknown(err error) error {
+	if warning := r.kernel.Warning(); warning != "" {
+		return fmt.Errorf("%w (%s)", err, warning)
+	}
+	return err
 }
 
 // uint decodes the unsigned integer that all of b is.
@@ -174,9 +202,10 @@ func (r *reader) uint(b []byte) uint64 {
 
 // variable reads the unsigned integer of size bytes that a kernel symbol names.
 func (r *reader) variable(name string, size uint64) (uint64, error) {
-	addr, ok := r.info.Symbol(name)
+	r.kernel.Need("SYMBOL(" + name + ")")
+	addr, ok := r.kernel.Symbol(name)
 	if !ok {
-		return 0, fmt.Errorf("VMCOREINFO has no SYMBOL(%s)", name)
+		return 0, r.unknown(fmt.Errorf("the kernel does not tell SYMBOL(%s)", name))
 	}
 	var buf [8]byte
 	if err := r.mem.ReadVirt(buf[:size], addr); err != nil {

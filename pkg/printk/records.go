@@ -35,25 +35,23 @@ type recordLog struct {
 	size             uint64 // of buf
 	header           uint64 // bytes of a record before its text
 	ts, len, textLen field
-	callerID         field
-	hasCaller        bool
+	callerID         field // of width 0 if not known, or not wanted
 }
 
 // writeRecords writes the log of a kernel that has the record layout.
 func (r *reader) writeRecords() error {
 	g := recordLog{reader: r}
-	l := layouts{info: r.info}
+	l := layouts{kernel: r.kernel}
 	s := l.structure("printk_log", "log")
 	g.header = s.size
 	g.ts = l.field(s, 8, "ts_nsec")
 	g.len = l.field(s, 2, "len")
 	g.textLen = l.field(s, 2, "text_len")
-	if _, ok := r.info.Offset(s.name + ".caller_id"); ok && r.opt.Caller {
-		g.hasCaller = true
-		g.callerID = l.field(s, 4, "caller_id")
+	if r.opt.Caller {
+		g.callerID = l.optional(s, 4, "caller_id")
 	}
 	if l.err != nil {
-		return l.err
+		return r.unknown(l.err)
 	}
 
 	buf, _, size, err := r.openBuf()
@@ -62,7 +60,7 @@ func (r *reader) writeRecords() error {
 	}
 	g.buf, g.size = buf, size
 	from := "log_first_idx"
-	if _, ok := r.info.Symbol("clear_idx"); ok && r.opt.SinceClear {
+	if _, ok := r.kernel.Symbol("clear_idx"); ok && r.opt.SinceClear {
 		from = "clear_idx"
 	}
 	first, err := r.variable(from, 4)
@@ -144,7 +142,7 @@ func (g *recordLog) plausible(h []byte, room uint64) bool {
 func (g *recordLog) record(h []byte, at uint64) (n uint64, err error) {
 	n = g.uint(g.len.of(h))
 	g.out.begin(g.uint(g.ts.of(h)))
-	if g.hasCaller {
+	if g.callerID.width != 0 {
 		g.out.caller(uint32(g.uint(g.callerID.of(h))))
 	}
 	text, err := g.buf.Read(at+g.header, g.uint(g.textLen.of(h)))

@@ -61,8 +61,8 @@ type ring struct {
 type ringLayout struct {
 	descSize, infoSize uint64
 	state, begin, next field // of a descriptor
-	seq, ts, textLen   field // of an info
-	callerID           field // of an info, if it is wanted
+	ts, textLen        field // of an info
+	seq, callerID      field // of an info; of width 0 if not known, or not wanted
 
 	// Of the printk_ringbuffer itself.
 	rbSize                               uint64
@@ -79,7 +79,7 @@ func (r *reader) writeRing() error {
 	if err := g.open(); err != nil {
 		return err
 	}
-	if r.opt.SinceClear {
+	if r.opt.SinceClear && g.seq.width != 0 {
 		var err error
 		if g.clearSeq, err = r.readClearSeq(); err != nil {
 			return err
@@ -100,9 +100,9 @@ func (r *reader) writeRing() error {
 	return nil
 }
 
-// findLayout looks up the layout in VMCOREINFO.
+// findLayout looks up the layout.
 func (g *ring) findLayout() error {
-	l, word := layouts{info: g.info}, g.word
+	l, word := layouts{kernel: g.kernel}, g.word
 	desc := l.structure("prb_desc")
 	g.descSize = desc.size
 	g.state = l.field(desc, word, "state_var", "atomic_long_t.counter")
@@ -111,11 +111,11 @@ func (g *ring) findLayout() error {
 
 	info := l.structure("printk_info")
 	g.infoSize = info.size
-	g.seq = l.field(info, 8, "seq")
+	g.seq = l.optional(info, 8, "seq") // what makedumpfile -g writes lacks it
 	g.ts = l.field(info, 8, "ts_nsec")
 	g.textLen = l.field(info, 2, "text_len")
 	if g.opt.Caller {
-		g.callerID = l.field(info, 4, "caller_id")
+		g.callerID = l.optional(info, 4, "caller_id")
 	}
 
 	rb := l.structure("printk_ringbuffer")
@@ -127,7 +127,10 @@ func (g *ring) findLayout() error {
 	g.tailID = l.field(rb, word, "desc_ring", "prb_desc_ring.tail_id", "atomic_long_t.counter")
 	g.sizeBitsAt = l.field(rb, 4, "text_data_ring", "prb_data_ring.size_bits")
 	g.textsPtr = l.field(rb, word, "text_data_ring", "prb_data_ring.data")
-	return l.err
+	if l.err != nil {
+		return g.unknown(l.err)
+	}
+	return nil
 }
 
 // open reads the printk_ringbuffer and opens windows onto its rings.
@@ -169,13 +172,14 @@ func (g *ring) open() error {
 // readClearSeq returns the sequence number of the first record after the
 // last clear; 0 if the kernel does not say.
 func (r *reader) readClearSeq() (uint64, error) {
-	addr, ok := r.info.Symbol("clear_seq")
+	r.kernel.Need("SYMBOL(clear_seq)", "OFFSET(latched_seq.val)")
+	addr, ok := r.kernel.Symbol("clear_seq")
 	if !ok {
 		return 0, nil
 	}
 	// Since 5.13 (7d7a23a91c91) it is a pair of values behind a counter, whose
 	// lowest bit says which of the two is not being written.
-	if val, ok := r.info.Offset("latched_seq.val"); ok {
+	if val, ok := r.kernel.Offset("latched_seq.val"); ok {
 		latch, err := r.variable("clear_seq", 4)
 		if err != nil {
 			return 0, err
@@ -213,6 +217,9 @@ func (g *ring) holds(id uint64) (complete, there bool) {
 // salvage sets head and tail so that every record in the ring lies between
 // them, ending with the one of the highest sequence number.
 func (g *ring) salvage() error {
+	if g.seq.width == 0 {
+		return errors.New("printk_ringbuffer: head_id or tail_id is damaged, and the kernel does not tell OFFSET(printk_info.seq)")
+	}
 	var highest uint64
 	found := false
 	for slot := range g.slots {
@@ -305,7 +312,7 @@ func (g *ring) complete(d desc) error {
 		g.stats.damage("info %d: %w", slot, err)
 		return nil
 	}
-	if g.uint(g.seq.of(b)) < g.clearSeq {
+	if g.clearSeq > 0 && g.uint(g.seq.of(b)) < g.clearSeq {
 		return nil
 	}
 	if d.begin&1 == 1 && d.next&1 == 1 && d.begin != emptyLine {
@@ -319,7 +326,7 @@ func (g *ring) complete(d desc) error {
 	}
 	g.stats.Records++
 	g.out.begin(g.uint(g.ts.of(b)))
-	if g.opt.Caller {
+	if g.callerID.width != 0 {
 		g.out.caller(uint32(g.uint(g.callerID.of(b))))
 	}
 	return g.out.end(text)

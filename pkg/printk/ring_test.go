@@ -292,6 +292,27 @@ func TestRingHoles(t *testing.T) {
 	}
 }
 
+// TestRingOptional leaves out what a log can be read without.
+func TestRingOptional(t *testing.T) {
+	b := newRingBuilder(8, binary.LittleEndian, 3, 8, false, 0)
+	b.run(t, "log 1 T5 a\nlog 2 T6 b\nclear 1")
+	b.build()
+	for _, test := range []struct {
+		edits []string // of VMCOREINFO
+		want  string
+	}{
+		{nil, "[    2.000000] [      T6] b\n"},
+		{[]string{"OFFSET(printk_info.caller_id)"}, "[    2.000000] b\n"},
+		{[]string{"OFFSET(printk_info.seq)"}, "[    1.000000] [      T5] a\n[    2.000000] [      T6] b\n"},
+		{[]string{"SYMBOL(clear_seq)"}, "[    1.000000] [      T5] a\n[    2.000000] [      T6] b\n"},
+	} {
+		got, _, err := write(t, &b.machine, Options{Caller: true, SinceClear: true}, test.edits...)
+		if got != test.want || err != nil {
+			t.Errorf("without %q Write = %v, wrote\n%swant\n%s", test.edits, err, got, test.want)
+		}
+	}
+}
+
 func TestRingErrors(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -304,7 +325,7 @@ func TestRingErrors(t *testing.T) {
 		{name: "no size", edit: "SIZE(prb_desc)", want: "no SIZE(prb_desc)"},
 		{name: "no offset", edit: "OFFSET(prb_desc_ring.tail_id)", want: "no OFFSET(prb_desc_ring.tail_id)"},
 		{name: "no nested offset", edit: "OFFSET(atomic_long_t.counter)", want: "no OFFSET(atomic_long_t.counter)"},
-		{name: "no caller", edit: "OFFSET(printk_info.caller_id)", opt: Options{Caller: true}, want: "no OFFSET(printk_info.caller_id)"},
+		{name: "no sequence number to salvage by", edit: "OFFSET(printk_info.seq)", damage: func(b *ringBuilder) { b.pieces[addrRing][32] ^= 0x40 }, want: "OFFSET(printk_info.seq)"},
 		{name: "huge size", edit: "SIZE(printk_info)=99999", want: "SIZE(printk_info)=99999"},
 		{name: "size 0", edit: "SIZE(prb_desc)=0", want: "SIZE(prb_desc)=0"},
 		{name: "offset outside", edit: "OFFSET(printk_info.text_len)=87", want: "OFFSET(printk_info.text_len)=87"},
