@@ -109,6 +109,50 @@ func checkSegments(t *testing.T, got []elfcore.Segment, b []byte) {
 	}
 }
 
+// farFile is a file like /proc/kcore: most of its terabytes cannot be read.
+type farFile struct {
+	*bytes.Reader
+	data []byte // at
+	at   int64
+}
+
+func (f farFile) ReadAt(p []byte, off int64) (int, error) {
+	if off >= f.at {
+		return bytes.NewReader(f.data).ReadAt(p, off-f.at)
+	}
+	return f.Reader.ReadAt(p, off)
+}
+
+// TestKcore opens what looks like /proc/kcore: the file has the size of the
+// address space, the kernel image lies at its end, and what vmalloc gave out has
+// no physical address.
+func TestKcore(t *testing.T) {
+	const (
+		size = 1 << 47
+		text = size - 1<<31
+	)
+	segments := []coretest.Segment{
+		{Phys: 0x100_0000, Virt: 0xffffffff81000000, Offset: text, FileSize: 0x2000},
+		{Phys: 0xffffffffffffffff, Virt: 0xffffc90000000000, Offset: 1 << 45, FileSize: 1 << 45},
+		{Phys: 0x1000, Virt: 0xffff888000001000, Data: bytes.Repeat([]byte{1}, 0x1000)},
+		{Phys: 0xffffffffffffffff, Virt: 0xffffffffff600000, Offset: size - 4096, FileSize: 4096},
+	}
+	b := coretest.ELF{Segments: segments}.Bytes()
+	c, err := elfcore.New(farFile{bytes.NewReader(b), bytes.Repeat([]byte{2}, 0x2000), text}, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(c.Segments()); n != 2 || c.End() != 0x100_2000 {
+		t.Errorf("%d segments up to %v, want 2 up to 0x1002000", n, c.End())
+	}
+	for addr, want := range map[mem.PhysAddr]byte{0x1fff: 1, 0x100_1fff: 2} {
+		var got [1]byte
+		if err := c.ReadPhys(got[:], addr); err != nil || got[0] != want {
+			t.Errorf("ReadPhys(%v) = %d, %v, want %d", addr, got[0], err, want)
+		}
+	}
+}
+
 // machine is memory in the simplest way that there is.
 type machine struct {
 	granule uint64

@@ -202,7 +202,7 @@ func (h *header) addProgramHeader(buf []byte, l layout, size uint64) error {
 	if s.FileSize > s.MemSize {
 		return fmt.Errorf("%w: %d bytes in the file for %d bytes of memory", ErrFormat, s.FileSize, s.MemSize)
 	}
-	if s.MemSize == 0 {
+	if s.MemSize == 0 || uint64(s.Phys) == l.noAddr() {
 		return nil
 	}
 	// No machine has more than 52 bits of physical address. Staying below keeps
@@ -215,6 +215,10 @@ func (h *header) addProgramHeader(buf []byte, l layout, size uint64) error {
 	h.segments = append(h.segments, s)
 	return nil
 }
+
+// noAddr is what /proc/kcore has as p_paddr of memory that does not lie in one
+// piece: what vmalloc gave out, modules (since Linux 4.11, 464920104bf7).
+func (l layout) noAddr() uint64 { return ^uint64(0) >> (64 - 8*l.word) }
 
 // getWord returns the address-sized number at off.
 func (l layout) getWord(order binary.ByteOrder, b []byte, off int) uint64 {
