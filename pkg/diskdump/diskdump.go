@@ -89,6 +89,9 @@ type Meta struct {
 	Notes []byte
 }
 
+// Shift returns the base-2 logarithm of BlockSize.
+func (m *Meta) Shift() uint { return uint(bits.TrailingZeros(uint(m.BlockSize))) }
+
 // Desc is a page descriptor. The zero Desc says that the page was lost.
 type Desc struct {
 	Offset uint64         // of the page's data in the file, in bytes

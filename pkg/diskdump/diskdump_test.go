@@ -188,8 +188,8 @@ func checkPages(t *testing.T, d *Dump, part mem.PFNRange, n mem.PFN) {
 			want = mem.ErrUnreadable
 		}
 		got := make([]byte, size-100)
-		err := d.ReadPhys(got, p.Phys(d.shift())+100)
-		slice, viewErr := view.Slice(p.Phys(d.shift())+100, 2*size)
+		err := d.ReadPhys(got, p.Phys(d.meta.Shift())+100)
+		slice, viewErr := view.Slice(p.Phys(d.meta.Shift())+100, 2*size)
 		if !errors.Is(err, want) || !errors.Is(viewErr, want) {
 			t.Fatalf("page frame %d: ReadPhys = %v, Slice = %v, want %v", p, err, viewErr, want)
 		}
@@ -326,7 +326,7 @@ func TestRoundTrip(t *testing.T) {
 					in   func(mem.PFN) bool
 				}{{"FillRAM", d.FillRAM, isRAM}, {"FillPresent", d.FillPresent, isKept}} {
 					got := mem.NewBitmap(n + 100)
-					c.fill(got, d.shift())
+					c.fill(got, d.meta.Shift())
 					for p := range n + 100 {
 						if want := p < n && c.in(p); got.Test(p) != want {
 							t.Fatalf("%s: page frame %d is %v, want %v", c.name, p, got.Test(p), want)

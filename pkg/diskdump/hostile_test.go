@@ -265,12 +265,12 @@ func FuzzOpen(f *testing.F) {
 			return
 		}
 		set := mem.NewBitmap(64)
-		d.FillRAM(set, d.shift())
-		d.FillPresent(set, d.shift())
+		d.FillRAM(set, d.meta.Shift())
+		d.FillPresent(set, d.meta.Shift())
 		view := d.NewView()
 		defer view.Close()
 		for p := range min(64, d.maxMapNr+1) {
-			s, err := view.Slice(p.Phys(d.shift()), 1<<20)
+			s, err := view.Slice(p.Phys(d.meta.Shift()), 1<<20)
 			known := errors.Is(err, mem.ErrNotRAM) || errors.Is(err, mem.ErrExcluded) || errors.Is(err, mem.ErrUnreadable)
 			if err == nil && len(s) != d.meta.BlockSize || err != nil && !known {
 				t.Errorf("page frame %d: %d bytes, %v", p, len(s), err)

@@ -33,9 +33,7 @@ func (d *Dump) Machine() string { return d.meta.Uts.Machine }
 func (d *Dump) PageSize() uint64 { return uint64(d.meta.BlockSize) }
 
 // End returns the address behind the last page frame of the bitmaps.
-func (d *Dump) End() mem.PhysAddr { return d.maxMapNr.Phys(d.shift()) }
-
-func (d *Dump) shift() uint { return uint(bits.TrailingZeros(uint(d.meta.BlockSize))) }
+func (d *Dump) End() mem.PhysAddr { return d.maxMapNr.Phys(d.meta.Shift()) }
 
 // FillRAM implements vmcore.Source. It knows no other page frames than those
 // of PageSize bytes. A bitmap that cannot be read adds nothing.
@@ -50,7 +48,7 @@ func (d *Dump) FillPresent(set *mem.Bitmap, shift uint) {
 }
 
 func (d *Dump) fill(set *mem.Bitmap, shift uint, off int64, r mem.PFNRange) {
-	if shift == d.shift() {
+	if shift == d.meta.Shift() {
 		d.eachChunk(off, r, func(b []byte, at uint64) error {
 			set.WriteBytes(b, at)
 			return nil
@@ -89,12 +87,34 @@ func (d *Dump) EachDesc(f func(pfn mem.PFN, desc Desc) error) error {
 	})
 }
 
+// DataRange returns the range of the file that the data of pages lies in, in
+// bytes. A descriptor that leads out of the file is an error.
+func (d *Dump) DataRange() (start, end int64, err error) {
+	start = d.size
+	err = d.EachDesc(func(pfn mem.PFN, desc Desc) error {
+		if desc == (Desc{}) {
+			return nil
+		}
+		if desc.Offset > uint64(d.size) || uint64(desc.Size) > uint64(d.size)-desc.Offset {
+			return fmt.Errorf("%w: page frame %#x: %d bytes at %d in a file of %d (cut off?)",
+				ErrFormat, uint64(pfn), desc.Size, desc.Offset, d.size)
+		}
+		start = min(start, int64(desc.Offset))
+		end = max(end, int64(desc.Offset)+int64(desc.Size))
+		return nil
+	})
+	return min(start, end), end, err
+}
+
+// ReadData reads the data of pages as it lies in the file.
+func (d *Dump) ReadData(p []byte, off int64) error { return d.readAt(p, off) }
+
 // ReadPhys implements mem.PhysReader.
 func (d *Dump) ReadPhys(p []byte, addr mem.PhysAddr) error {
 	for len(p) > 0 {
 		off := int(addr & mem.PhysAddr(d.meta.BlockSize-1))
 		n := min(len(p), d.meta.BlockSize-off)
-		if err := d.cache.read(d, p[:n], addr.PFN(d.shift()), off); err != nil {
+		if err := d.cache.read(d, p[:n], addr.PFN(d.meta.Shift()), off); err != nil {
 			return err
 		}
 		p, addr = p[n:], addr+mem.PhysAddr(n)
@@ -164,7 +184,7 @@ func newReader(d *Dump) *reader {
 
 // Slice implements mem.View.
 func (r *reader) Slice(addr mem.PhysAddr, n int) ([]byte, error) {
-	if err := r.load(addr.PFN(r.d.shift())); err != nil {
+	if err := r.load(addr.PFN(r.d.meta.Shift())); err != nil {
 		return nil, err
 	}
 	p := r.page[addr&mem.PhysAddr(len(r.page)-1):]

@@ -83,17 +83,21 @@ func WriteDiskdump(ctx context.Context, out io.WriterAt, job *Job) (Stats, error
 		return Stats{}, err
 	}
 	defer p.close()
-	if err := p.begin(); err != nil {
-		return Stats{}, err
+	cause, err := p.write(ctx)
+	if err == nil {
+		err = p.finish(p.stats.Incomplete())
 	}
-	cause := p.run(ctx)
-	if err := p.end(cause != nil); err != nil {
-		return p.stats, errors.Join(cause, err)
+	return p.stats, outcome(cause, err)
+}
+
+// outcome returns the error that a caller gets when writing ended early because
+// of cause, if that is not nil, and what there is could not be made a valid dump
+// because of err, if that is not nil.
+func outcome(cause, err error) error {
+	if cause == nil || err != nil {
+		return errors.Join(cause, err)
 	}
-	if cause != nil {
-		return p.stats, fmt.Errorf("%w: %w", ErrIncomplete, cause)
-	}
-	return p.stats, nil
+	return fmt.Errorf("%w: %w", ErrIncomplete, cause)
 }
 
 // threads returns how many workers the job is done by. More than one for each

@@ -28,6 +28,7 @@ type pipeline struct {
 	buf    []byte // descriptors of one batch
 	tally         // of what is in data and descs
 	safe   tally  // of what certainly is in the file, but for descs.buf
+	forgot bool   // descriptors were taken back, as their data could not be written
 }
 
 // tally counts pages.
@@ -66,6 +67,16 @@ func (p *pipeline) close() {
 	for _, w := range p.crew {
 		w.close()
 	}
+}
+
+// write writes all but the final header. If it ends early, it makes a valid dump
+// of what there is and returns why as cause; err says that there is none.
+func (p *pipeline) write(ctx context.Context) (cause, err error) {
+	if err := p.begin(); err != nil {
+		return nil, err
+	}
+	cause = p.run(ctx)
+	return cause, p.settle(cause != nil)
 }
 
 // begin writes everything that comes before the first page.
@@ -258,11 +269,10 @@ func (p *pipeline) flushData() error {
 	return nil
 }
 
-// end makes a valid dump of what was written, after a failure or not.
-func (p *pipeline) end(cut bool) error {
-	forgot := false
+// settle makes sure that the descriptors in the file are those of data in it.
+func (p *pipeline) settle(cut bool) error {
 	if cut && p.flushData() != nil {
-		forgot = true
+		p.forgot = true
 		if err := p.forget(); err != nil {
 			return fmt.Errorf("write page descriptors: %w", err)
 		}
@@ -272,10 +282,15 @@ func (p *pipeline) end(cut bool) error {
 	}
 	p.stats.Unwritten = p.stats.Pages - p.done
 	p.stats.Bytes = max(p.data.off, p.frame.DataOffset())
-	if forgot {
-		return p.frame.Finish(true, nil)
+	return nil
+}
+
+// finish writes the final header and seals the dump.
+func (p *pipeline) finish(incomplete bool) error {
+	if p.forgot {
+		return p.frame.Finish(incomplete, nil)
 	}
-	return p.frame.Finish(p.stats.Incomplete(), p.sums())
+	return p.frame.Finish(incomplete, p.sums())
 }
 
 // sums returns the checksums of what was written.

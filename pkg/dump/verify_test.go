@@ -12,6 +12,12 @@ import (
 	"github.com/ukdump/ukdump/pkg/compress"
 	"github.com/ukdump/ukdump/pkg/diskdump"
 	"github.com/ukdump/ukdump/pkg/mem"
+	"github.com/ukdump/ukdump/pkg/vmcore"
+)
+
+var (
+	_ vmcore.Source = (*diskdump.Dump)(nil)
+	_ vmcore.Source = (*diskdump.Set)(nil)
 )
 
 // findings opens the dump in b and returns what is wrong with it.
