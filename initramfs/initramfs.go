@@ -24,9 +24,9 @@ var (
 	SampleConfig string
 )
 
-// StorageModules returns the names of the drivers for disks of machines of all
-// kinds. Which of them exist depends on the kernel.
-func StorageModules() []string {
+// GenericModules returns the names of the drivers for disks and watchdogs of
+// machines of all kinds. Which of them exist depends on the kernel.
+func GenericModules() []string {
 	var names []string
 	for _, line := range lines(modules) {
 		names = append(names, strings.Fields(line)[1:]...) // without the kind of machine

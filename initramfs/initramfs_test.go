@@ -37,14 +37,14 @@ func TestRescueCommands(t *testing.T) {
 	}
 }
 
-func TestStorageModules(t *testing.T) {
-	got := StorageModules()
+func TestGenericModules(t *testing.T) {
+	got := GenericModules()
 	for _, want := range []string{"virtio_blk", "nvme", "sd_mod", "mmc_block"} {
 		if !slices.Contains(got, want) {
-			t.Errorf("StorageModules() = %q lacks %s", got, want)
+			t.Errorf("GenericModules() = %q lacks %s", got, want)
 		}
 	}
 	if slices.Contains(got, "virtio") || slices.Contains(got, "hyper-v") {
-		t.Errorf("StorageModules() = %q has a kind of machine in it", got)
+		t.Errorf("GenericModules() = %q has a kind of machine in it", got)
 	}
 }

@@ -33,7 +33,7 @@
 //	ukdump: end action=reboot
 //
 // with one result line in each run, for machines to match. The phases are
-// image, config, core, modules, device, mount, directory, dmesg, dump, report,
+// image, watchdog, config, core, modules, device, mount, directory, dmesg, dump, report,
 // shell (only if asked for) and unmount. The result is
 //
 //	ok       the dump has every page it should, and the kernel log is saved

@@ -21,16 +21,20 @@ func (s state) action() config.Action {
 
 // end ends the run with the action. It returns only where nothing that reboots
 // a machine works; if PID 1 ends then, the kernel panics, and reboots for that
-// reason (see knobs).
+// reason (see knobs). A watchdog resets it where not even that works.
 func (r *run) end(action config.Action) {
 	const (
 		syncTime   = 10 * time.Second
 		actionTime = 20 * time.Second
 		sysrqTime  = 10 * time.Second
 	)
+	r.feeder.Until(time.Now().Add(syncTime + actionTime + sysrqTime))
 	r.log.printf("end action=%s", action)
 	// What matters was synced before. A device that has died must not delay us.
 	attempt(syncTime, unix.Sync)
+	if action == config.Halt {
+		attempt(syncTime, r.feeder.Disarm) // what is to stand still is not to be reset
+	}
 	attempt(actionTime, func() { unix.Reboot(rebootCommand(action)) })
 	// Device drivers may hang in their shutdown; "b" does without them.
 	r.log.printf("end: %s did not work within %v, trying sysrq-b", action, actionTime)

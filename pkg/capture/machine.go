@@ -23,6 +23,7 @@ type machine struct {
 	core           string // the crashed machine's memory
 	config         string // kdump.conf
 	modules        string // the list of package kmod
+	earlyModules   string // another, of those to be loaded first
 	mount          string // where the target gets mounted
 	shell          string // of the rescue busybox
 	// ours says that the running kernel's settings may be changed. In tests they
@@ -41,6 +42,8 @@ func captureKernel() machine {
 		mount:    "/mnt",
 		shell:    "/bbin/gosh",
 		ours:     true,
+
+		earlyModules: kmod.EarlyListPath,
 	}
 }
 

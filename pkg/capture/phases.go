@@ -26,6 +26,7 @@ import (
 func phases() []phase {
 	return []phase{
 		{name: "image", limit: within(10 * time.Second), do: checkImage},
+		{name: "watchdog", limit: within(20 * time.Second), do: openWatchdogs},
 		{name: "config", limit: within(10 * time.Second), do: readConfig},
 		{name: "core", limit: within(30 * time.Second), do: openCore},
 		{name: "modules", limit: within(time.Minute), do: loadModules},
@@ -131,19 +132,35 @@ func crashTime(core *vmcore.Core) time.Time {
 // loadModules loads the modules in the image. One that fails costs what needs
 // it: the target may do without.
 func loadModules(ctx context.Context, r *run, s state) (state, error) {
-	const each = 20 * time.Second // udev warns after 60, and this is not the only one
-	f, err := os.Open(r.machine.modules)
-	if errors.Is(err, os.ErrNotExist) {
-		return s, nil
-	}
+	list, err := r.readList(r.machine.modules)
 	if err != nil {
 		return s, err
+	}
+	err = r.load(ctx, list)
+	r.takeWatchdogs() // some are parts of other devices
+	return s, err
+}
+
+// readList reads a list of modules; an image without it has none to load.
+func (r *run) readList(name string) ([]kmod.Entry, error) {
+	f, err := os.Open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	defer f.Close()
 	list, err := kmod.ParseList(f)
 	if err != nil {
-		return s, fmt.Errorf("%s: %w", r.machine.modules, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	return list, nil
+}
+
+// load loads the modules.
+func (r *run) load(ctx context.Context, list []kmod.Entry) error {
+	const each = 20 * time.Second // udev warns after 60, and this is not the only one
 	failed := 0
 	kmod.Load(ctx, list, each, func(l kmod.Loaded) {
 		if l.Err != nil {
@@ -155,9 +172,9 @@ func loadModules(ctx context.Context, r *run, s state) (state, error) {
 		os.Remove(l.Path)
 	})
 	if failed > 0 {
-		return s, fmt.Errorf("%d of %d modules did not load", failed, len(list))
+		return fmt.Errorf("%d of %d modules did not load", failed, len(list))
 	}
-	return s, nil
+	return nil
 }
 
 // findDevice waits for the target's block device.

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"runtime/debug"
 	"time"
+
+	"github.com/ukdump/ukdump/pkg/watchdog"
 )
 
 // phase is one step of the run.
@@ -52,6 +54,8 @@ type run struct {
 	machine machine
 	// succeeded has the phases that did.
 	succeeded map[string]bool
+	// feeder feeds the watchdogs for as long as the run is within its times.
+	feeder watchdog.Feeder
 }
 
 // carryOut carries out the phases one after the other and returns what came of
@@ -92,7 +96,14 @@ func (r *run) step(p phase, s state) state {
 	if !p.last {
 		limit = min(limit, time.Until(r.log.start.Add(s.deadline)))
 	}
+	limit = max(limit, 0)
+	grace := p.grace
+	if grace == 0 {
+		grace = defaultGrace
+	}
 	began := time.Now()
+	// The phase after this one prolongs it.
+	r.feeder.Until(began.Add(limit + grace + defaultGrace))
 	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, errTime)
 	defer cancel()
 	outcomes := make(chan outcome, 1) // one that is left behind can still leave
@@ -106,11 +117,7 @@ func (r *run) step(p phase, s state) state {
 		outcomes <- outcome{after, err}
 	}()
 
-	grace := p.grace
-	if grace == 0 {
-		grace = defaultGrace
-	}
-	abandon := time.NewTimer(max(limit, 0) + grace)
+	abandon := time.NewTimer(limit + grace)
 	defer abandon.Stop()
 	select {
 	case o := <-outcomes:

@@ -7,6 +7,7 @@
 //	etc/kdump.conf  the configuration, checked when the image was built
 //	etc/manifest    the SHA-256 of every other file, see package manifest
 //	etc/modules     which modules to load, in the format of package kmod
+//	etc/modules-early         those to load before: the drivers of watchdogs
 //	lib/modules/RELEASE/*.ko  these modules, decompressed, side by side
 //	dev/…           the few nodes that exist before devtmpfs is mounted
 //	bbin/…          the rescue busybox and its links, if there is to be one
@@ -153,16 +154,20 @@ func newDirectories(dir string, seen map[string]bool) []cpio.Record {
 
 // files returns the files in their order, led by their manifest.
 func (s Spec) files() ([]file, error) {
-	list, modules, err := s.modules()
+	files := []file{{config.Path, 0o600, s.Config}, {InitPath, 0o755, s.Init}}
+	first, rest := early(s.Modules)
+	if len(first) > 0 {
+		withList, err := s.moduleFiles(kmod.EarlyListPath, first)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, withList...)
+	}
+	withList, err := s.moduleFiles(kmod.ListPath, rest)
 	if err != nil {
 		return nil, err
 	}
-	files := []file{
-		{config.Path, 0o600, s.Config},
-		{InitPath, 0o755, s.Init},
-		{kmod.ListPath, 0o644, list},
-	}
-	files = append(files, modules...)
+	files = append(files, withList...)
 	if s.Rescue != nil {
 		files = append(files, file{RescueDir + "/bb", 0o755, s.Rescue})
 	}
@@ -178,21 +183,24 @@ func (s Spec) files() ([]file, error) {
 	return append([]file{{manifest.Path, 0o644, b.Bytes()}}, files...), nil
 }
 
-// modules returns the list of modules and their files.
-func (s Spec) modules() (list []byte, files []file, err error) {
+// moduleFiles returns the files of the modules, led by the list of them that is
+// to be at listPath.
+func (s Spec) moduleFiles(listPath string, modules []kmod.Module) ([]file, error) {
 	var entries []kmod.Entry
-	for _, m := range s.Modules {
+	files := make([]file, 1)
+	for _, m := range modules {
 		contents, err := unpack.ReadModule(m.File)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		name := path.Join(moduleDir, s.Release, m.Name+".ko")
 		files = append(files, file{name, 0o644, contents})
 		entries = append(entries, kmod.Entry{Path: name, Needs: m.Needs})
 	}
-	var b bytes.Buffer
-	err = kmod.WriteList(&b, entries)
-	return b.Bytes(), files, err
+	var list bytes.Buffer
+	err := kmod.WriteList(&list, entries)
+	files[0] = file{listPath, 0o644, list.Bytes()}
+	return files, err
 }
 
 // rescueLinks returns the names by which commands can be called in the rescue

@@ -4,7 +4,9 @@ package image
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -14,8 +16,9 @@ import (
 
 // HostModules returns what the running machine needs to mount the block device,
 // for example "/dev/vda1", with a file system of that type: the drivers of the
-// device and of all that it hangs on, and the file system. The tree may be that
-// of another kernel release than the running one.
+// device and of all that it hangs on, the file system, and the drivers of the
+// machine's watchdogs. The tree may be that of another kernel release than the
+// running one.
 func HostModules(tree *kmod.Tree, device, fsType string) ([]kmod.Module, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(device, &st); err != nil {
@@ -29,21 +32,61 @@ func HostModules(tree *kmod.Tree, device, fsType string) ([]kmod.Module, error) 
 	if err != nil {
 		return nil, fmt.Errorf("finding the drivers of %s: %w", device, err)
 	}
+	// A watchdog that runs now still does in the capture kernel, which has to
+	// feed it.
+	watchdogs, _ := filepath.Glob("/sys/class/watchdog/watchdog*")
+	for _, watchdog := range watchdogs {
+		more, err := tree.ForDevice("/sys", watchdog)
+		if err != nil {
+			return nil, fmt.Errorf("finding the driver of %s: %w", watchdog, err)
+		}
+		// Without a driver the image can do, with a missing file it cannot be built.
+		drivers = append(drivers, available(tree, more)...)
+	}
 	return NamedModules(tree, drivers, fsType)
 }
 
 // GenericModules returns what machines of many kinds need to mount a file
-// system of that type, as far as the kernel has it.
+// system of that type, and their watchdogs, as far as the kernel has it.
 func GenericModules(tree *kmod.Tree, fsType string) ([]kmod.Module, error) {
-	return NamedModules(tree, available(tree, initramfs.StorageModules()), fsType)
+	return NamedModules(tree, available(tree, initramfs.GenericModules()), fsType)
 }
 
 // NamedModules returns the modules of those names or aliases and the file
 // system, with all that they need, in an order in which they load. A name that
-// leads to no module and is not built into the kernel is an error.
+// leads to no module and is not built into the kernel is an error. The software
+// watchdog, for machines without another, is among them where the kernel has it.
 func NamedModules(tree *kmod.Tree, names []string, fsType string) ([]kmod.Module, error) {
 	required, wanted := kmod.ForFilesystem(fsType)
+	wanted = append(wanted, softWatchdog)
 	return tree.Closure(slices.Concat(names, available(tree, wanted), required)...)
+}
+
+// softWatchdog is the module of a watchdog that is a timer of the kernel.
+const softWatchdog = "softdog"
+
+// early splits modules into those that are loaded before everything else, the
+// drivers of watchdogs with what they need, and the rest. Kernels keep these
+// drivers in one place.
+func early(modules []kmod.Module) (first, rest []kmod.Module) {
+	wanted := map[string]bool{}
+	for _, m := range slices.Backward(modules) { // what is needed comes before
+		if wanted[m.Name] || strings.Contains(m.File, "/drivers/watchdog/") {
+			wanted[m.Name] = true
+			for _, need := range m.Needs {
+				wanted[need] = true
+			}
+		}
+	}
+	for _, m := range modules {
+		if wanted[m.Name] {
+			first = append(first, m)
+			continue
+		}
+		m.Needs = slices.DeleteFunc(slices.Clone(m.Needs), func(need string) bool { return wanted[need] })
+		rest = append(rest, m)
+	}
+	return first, rest
 }
 
 // available returns those of the names that the kernel has.

@@ -42,7 +42,11 @@ func TestNamedModules(t *testing.T) {
 			continue
 		}
 		want := map[string]bool{}
-		for _, name := range []string{"virtio_blk", "vfat"} {
+		names := []string{"virtio_blk", "vfat"}
+		if len(tree.Resolve(softWatchdog)) > 0 {
+			names = append(names, softWatchdog)
+		}
+		for _, name := range names {
 			cmd := exec.Command(modprobe, "--show-depends", "-d", filepath.Join(dir, "../../.."), "-S", filepath.Base(dir), name)
 			out, err := cmd.Output()
 			if err != nil {
@@ -114,4 +118,38 @@ func TestHostModulesErrors(t *testing.T) {
 			t.Errorf("HostModules(%s) = %v, %v, want an error with the name", device, m, err)
 		}
 	}
+}
+
+// TestEarly has drivers of watchdogs in the middle of a list.
+func TestEarly(t *testing.T) {
+	const drivers = "/lib/modules/6.1.0/kernel/drivers/"
+	modules := []kmod.Module{
+		{Name: "crc", File: drivers + "crc.ko"},
+		{Name: "watchdog", File: drivers + "watchdog/watchdog.ko.xz"},
+		{Name: "bus", File: drivers + "bus.ko", Needs: []string{"crc"}},
+		{Name: "disk", File: drivers + "disk.ko", Needs: []string{"bus", "crc"}},
+		{Name: "dog", File: drivers + "watchdog/dog.ko", Needs: []string{"bus", "watchdog"}},
+	}
+	first, rest := early(modules)
+	if got, want := names(first), "crc watchdog bus(crc) dog(bus,watchdog)"; got != want {
+		t.Errorf("first are %q, want %q", got, want)
+	}
+	if got, want := names(rest), "disk"; got != want {
+		t.Errorf("the rest is %q, want %q", got, want)
+	}
+	if got := len(modules[3].Needs); got != 2 {
+		t.Errorf("the modules given have lost needs: %v", modules[3])
+	}
+}
+
+func names(modules []kmod.Module) string {
+	var words []string
+	for _, m := range modules {
+		word := m.Name
+		if len(m.Needs) > 0 {
+			word += "(" + strings.Join(m.Needs, ",") + ")"
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, " ")
 }

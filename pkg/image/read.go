@@ -83,9 +83,12 @@ func read(r io.Reader) (*Image, error) {
 	}
 
 	img := &Image{Compression: compression, Config: find(files, config.Path)}
-	img.Modules, err = kmod.ParseList(bytes.NewReader(find(files, kmod.ListPath)))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", kmod.ListPath, err)
+	for _, list := range []string{kmod.EarlyListPath, kmod.ListPath} {
+		entries, err := kmod.ParseList(bytes.NewReader(find(files, list)))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", list, err)
+		}
+		img.Modules = append(img.Modules, entries...)
 	}
 	if len(img.Modules) > 0 {
 		img.Release = path.Base(path.Dir(img.Modules[0].Path))

@@ -10,8 +10,14 @@ import (
 	"strings"
 )
 
-// ListPath is where the image keeps its List.
-const ListPath = "/etc/modules"
+// Where the image keeps its Lists.
+const (
+	// EarlyListPath has what is loaded before anything else is done: the drivers
+	// of watchdogs.
+	EarlyListPath = "/etc/modules-early"
+	// ListPath has everything else.
+	ListPath = "/etc/modules"
+)
 
 // maxListed bounds how many modules ParseList accepts. A capture image has a
 // few dozen; the largest distribution kernel has some 7000.
