@@ -61,9 +61,10 @@ The configuration has one "key value" a line; kdumpctl sample prints one. Keys:
                      what to do in the end (reboot)
   failure_action reboot|halt|poweroff|shell
                      what to do if no dump was saved (reboot)
-  deadline, device_timeout, shell_timeout DURATION
-                     when to give up the whole run, the wait for the target's
-                     device (60s) and an open shell (10m)
+  deadline, stall_timeout, device_timeout, shell_timeout DURATION
+                     when to give up the whole run, a dump that does not move
+                     (3m), the wait for the target's device (60s) and an open
+                     shell (10m)
 `
 
 // buildOptions are the options of build.

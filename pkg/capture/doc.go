@@ -26,7 +26,7 @@
 //	ukdump: start kernel=RELEASE memory=MiB available=MiB
 //	ukdump: PHASE: done in 0.123s
 //	ukdump: PHASE: failed after 0.123s: REASON
-//	ukdump: PHASE: gave up after 30.000s
+//	ukdump: PHASE: gave up after 30.000s: REASON
 //	ukdump: PHASE: skipped: OTHER PHASE did not succeed
 //	ukdump: PHASE: anything worth knowing
 //	ukdump: result=ok dir=DIRECTORY level=31 bytes=12345678 unreadable=0 seconds=4.2 rss=23.4

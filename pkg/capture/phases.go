@@ -34,7 +34,7 @@ func phases() []phase {
 		{name: "mount", limit: within(2 * time.Minute), needs: []string{"device"}, do: mountTarget},
 		{name: "directory", limit: within(time.Minute), needs: []string{"mount"}, do: makeDirectory},
 		{name: "dmesg", limit: within(time.Minute), needs: []string{"core", "directory"}, do: saveDmesg},
-		{name: "dump", limit: within(untilDeadline), grace: 15 * time.Second, needs: []string{"core", "directory"}, do: saveDump},
+		{name: "dump", limit: within(untilDeadline), grace: 15 * time.Second, stall: stallTimeout, needs: []string{"core", "directory"}, do: saveDump},
 		{name: "report", limit: within(20 * time.Second), needs: []string{"directory"}, last: true, do: saveReport},
 		{name: "shell", limit: shellTimeout, when: wantsShell, last: true, do: openShell},
 		{name: "unmount", limit: within(20 * time.Second), needs: []string{"mount"}, last: true, do: unmountTarget},
@@ -56,6 +56,8 @@ type state struct {
 	report   target.File // kdump.log
 	dmesg    bool        // the kernel log is saved
 	dump     dumpResult
+	// moved tells the supervisor that the phase under way gets on.
+	moved func()
 }
 
 // initial returns what is known before the configuration is read.
@@ -75,6 +77,7 @@ func defaultDeadline(m machine) time.Duration {
 }
 
 func deviceTimeout(s state) time.Duration { return s.config.DeviceTimeout }
+func stallTimeout(s state) time.Duration  { return s.config.StallTimeout }
 
 // readConfig reads the configuration that is packed into the image.
 func readConfig(_ context.Context, r *run, s state) (state, error) {

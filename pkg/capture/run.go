@@ -22,6 +22,9 @@ type phase struct {
 	// end, and left behind if it did not within grace.
 	limit func(state) time.Duration
 	grace time.Duration // 0 means defaultGrace
+	// stall, if not nil, says how long the phase may go without a call of
+	// state.moved before its time counts as over.
+	stall func(state) time.Duration
 	// last marks the phases that finish the run. They have their time even if
 	// the run's deadline is over.
 	last bool
@@ -45,8 +48,11 @@ func within(d time.Duration) func(state) time.Duration {
 	return func(state) time.Duration { return d }
 }
 
-// errTime is why the context of a phase ends.
-var errTime = errors.New("out of time")
+// errTime is why the context of a phase ends, errStall the other reason.
+var (
+	errTime  = errors.New("out of time")
+	errStall = errors.New("nothing has moved")
+)
 
 // run is a capture run under way.
 type run struct {
@@ -102,10 +108,20 @@ func (r *run) step(p phase, s state) state {
 		grace = defaultGrace
 	}
 	began := time.Now()
-	// The phase after this one prolongs it.
-	r.feeder.Until(began.Add(limit + grace + defaultGrace))
 	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, errTime)
 	defer cancel()
+	// The phase after this one prolongs it.
+	feed := func(d time.Duration) { r.feeder.Until(time.Now().Add(d + grace + defaultGrace)) }
+	patience := limit
+	if p.stall != nil {
+		patience = min(p.stall(s), limit)
+	}
+	feed(patience)
+	s.moved = func() {}
+	if patience < limit {
+		ctx, s.moved = watch(ctx, patience, func() { feed(patience) })
+	}
+
 	outcomes := make(chan outcome, 1) // one that is left behind can still leave
 	go func() {
 		defer func() {
@@ -116,21 +132,50 @@ func (r *run) step(p phase, s state) state {
 		after, err := p.do(ctx, r, s)
 		outcomes <- outcome{after, err}
 	}()
-
-	abandon := time.NewTimer(limit + grace)
-	defer abandon.Stop()
-	select {
-	case o := <-outcomes:
-		took := time.Since(began).Seconds()
-		if o.err != nil {
-			r.log.printf("%s: failed after %.3fs: %v", p.name, took, o.err)
-			return o.state
-		}
+	o, ended := await(ctx, outcomes, grace)
+	took := time.Since(began).Seconds()
+	switch {
+	case !ended:
+		r.log.printf("%s: gave up after %.3fs: %v", p.name, took, context.Cause(ctx))
+		return s
+	case o.err != nil:
+		r.log.printf("%s: failed after %.3fs: %v", p.name, took, o.err)
+	default:
 		r.log.printf("%s: done in %.3fs", p.name, took)
 		r.succeeded[p.name] = true
-		return o.state
-	case <-abandon.C:
-		r.log.printf("%s: gave up after %.3fs", p.name, time.Since(began).Seconds())
-		return s
+	}
+	return o.state
+}
+
+// await waits for the outcome of a phase, no longer than grace after the end of
+// its context.
+func await(ctx context.Context, outcomes <-chan outcome, grace time.Duration) (o outcome, ended bool) {
+	select {
+	case o = <-outcomes:
+		return o, true
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case o = <-outcomes:
+		return o, true
+	case <-timer.C:
+		return outcome{}, false
+	}
+}
+
+// watch returns a context that ends when moved is not called for that long. Each
+// call, but for those after the end, calls alive. It may be called often, and
+// from several goroutines.
+func watch(ctx context.Context, patience time.Duration, alive func()) (_ context.Context, moved func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(patience, func() { cancel(fmt.Errorf("%w for %v", errStall, patience)) })
+	context.AfterFunc(ctx, func() { timer.Stop() })
+	return ctx, func() {
+		if ctx.Err() == nil {
+			timer.Reset(patience)
+			alive()
+		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ukdump/ukdump/pkg/config"
@@ -106,13 +107,56 @@ func TestOverrun(t *testing.T) {
 	}
 	want := []string{
 		"listens: failed after Ts: out of time",
-		"deaf: gave up after Ts",
+		"deaf: gave up after Ts: out of time",
 		"needs deaf: skipped: deaf did not succeed",
 		"goes on: done in Ts",
 	}
 	if got := lines(console.String()); !slices.Equal(got, want) {
 		t.Errorf("console has %q, want %q", got, want)
 	}
+}
+
+// TestStall has phases that get on, and that do not. Its time is not real.
+func TestStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		defer close(release)
+		r, console := testRun(machine{})
+		minute := within(time.Minute)
+		r.carryOut([]phase{
+			{name: "moves", limit: within(time.Hour), stall: minute, do: func(ctx context.Context, _ *run, s state) (state, error) {
+				for range 10 {
+					time.Sleep(50 * time.Second)
+					s.moved()
+				}
+				return s, context.Cause(ctx)
+			}},
+			{name: "stalls", limit: within(time.Hour), stall: minute, do: func(ctx context.Context, _ *run, s state) (state, error) {
+				s.moved()
+				<-ctx.Done()
+				s.moved()
+				return s, context.Cause(ctx)
+			}},
+			{name: "deaf", limit: within(time.Hour), stall: minute, grace: time.Second, do: func(_ context.Context, _ *run, s state) (state, error) {
+				<-release
+				return s, nil
+			}},
+			{name: "late", limit: within(time.Second), stall: minute, do: func(ctx context.Context, _ *run, s state) (state, error) {
+				<-ctx.Done()
+				return s, context.Cause(ctx)
+			}},
+		}, state{deadline: 24 * time.Hour})
+		want := []string{
+			"moves: done in 500.000s",
+			"stalls: failed after 60.000s: nothing has moved for 1m0s",
+			"deaf: gave up after 61.000s: nothing has moved for 1m0s",
+			"late: failed after 1.000s: out of time",
+		}
+		got := strings.Split(strings.TrimSuffix(strings.ReplaceAll(console.String(), kmsgPrefix, ""), "\n"), "\n")
+		if !slices.Equal(got, want) {
+			t.Errorf("console has %q, want %q", got, want)
+		}
+	})
 }
 
 // TestDeadline has a run whose time is over before it begins: only its last

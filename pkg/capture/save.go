@@ -67,7 +67,11 @@ func saveDump(ctx context.Context, r *run, s state) (state, error) {
 		return s, err
 	}
 	opts.Fallback = true
-	opts.Progress = newProgress(r.log).update
+	progress := newProgress(r.log)
+	opts.Progress = func(p collector.Progress) {
+		s.moved()
+		progress.update(p)
+	}
 	opts.Warn = func(line string) { r.log.printf("dump: %s", line) }
 	// When the time is over, Save ends the dump so that what there is of it can
 	// be opened: the file has to live on for that.
@@ -75,11 +79,11 @@ func saveDump(ctx context.Context, r *run, s state) (state, error) {
 	if err != nil {
 		return s, err
 	}
-	out, ok := f.(io.WriterAt)
+	out, ok := f.(seeker)
 	if !ok {
 		return s, errors.Join(errors.New("the target cannot take a dump in this format"), f.Abort())
 	}
-	report, err := collector.Save(ctx, s.core, out, opts)
+	report, err := collector.Save(ctx, s.core, &meter{out, s.moved}, opts)
 	if err == nil && report.Incomplete() {
 		err = dump.ErrIncomplete
 	}
@@ -100,6 +104,26 @@ func saveDump(ctx context.Context, r *run, s state) (state, error) {
 		left.Cache, left.CachePrivate, left.User, left.Free, left.HWPoison, left.Offline)
 	s.dump = dumpResult{report: report, complete: true}
 	return s, nil
+}
+
+// seeker is a target.File that can be written out of order, and start over.
+type seeker interface {
+	io.WriterAt
+	Truncate(size int64) error
+}
+
+// meter is a seeker that tells when something was written.
+type meter struct {
+	seeker
+	moved func()
+}
+
+func (m *meter) WriteAt(p []byte, off int64) (int, error) {
+	n, err := m.seeker.WriteAt(p, off)
+	if n > 0 {
+		m.moved()
+	}
+	return n, err
 }
 
 // progress writes a line to the log now and then.

@@ -27,6 +27,10 @@
 //	    After that time the run is given up, wherever it is, and the machine
 //	    does its final action. Default: 15 minutes and a minute for each 8 GiB
 //	    of memory.
+//	stall_timeout DURATION
+//	    If for that time nothing of the dump could be read or written, it is given
+//	    up. Default 3m: a SCSI disk may take that long before it says that it
+//	    has failed.
 //	device_timeout DURATION
 //	    How long to wait for the target's device to appear. Default 60s.
 //	shell_timeout DURATION
@@ -59,6 +63,7 @@ type Config struct {
 	// Deadline bounds the whole run; 0 means that the default applies, which
 	// depends on the size of memory.
 	Deadline      time.Duration
+	StallTimeout  time.Duration
 	DeviceTimeout time.Duration
 	ShellTimeout  time.Duration
 }
@@ -87,6 +92,7 @@ func Default() *Config {
 		CoreCollector: []string{"makedumpfile", "-z", "-d", "31"},
 		FinalAction:   Reboot,
 		FailureAction: Reboot,
+		StallTimeout:  3 * time.Minute,
 		DeviceTimeout: time.Minute,
 		ShellTimeout:  10 * time.Minute,
 	}

@@ -29,6 +29,7 @@ core_collector makedumpfile -l  --message-level 7 -d 17
 	final_action poweroff
 failure_action shell
 deadline 1800
+stall_timeout 60
 device_timeout 1m30s
 `
 	got, err := Parse("/etc/kdump.conf", text, checkMakedumpfile)
@@ -39,6 +40,7 @@ device_timeout 1m30s
 		FinalAction:   PowerOff,
 		FailureAction: Shell,
 		Deadline:      30 * time.Minute,
+		StallTimeout:  time.Minute,
 		DeviceTimeout: 90 * time.Second,
 		ShellTimeout:  10 * time.Minute,
 	}

@@ -16,7 +16,7 @@ import (
 // keys returns every key that is understood.
 func keys() []string {
 	return append(filesystems(), "path", "core_collector", "final_action", "failure_action",
-		"deadline", "device_timeout", "shell_timeout")
+		"deadline", "stall_timeout", "device_timeout", "shell_timeout")
 }
 
 // filesystems returns the types of file system that a dump can go to.
@@ -47,6 +47,8 @@ func (c *Config) set(key, value string, check CollectorCheck) (err error) {
 		c.FailureAction, err = parseAction(value, Reboot, Halt, PowerOff, Shell)
 	case "deadline":
 		c.Deadline, err = parseDuration(value)
+	case "stall_timeout":
+		c.StallTimeout, err = parseDuration(value)
 	case "device_timeout":
 		c.DeviceTimeout, err = parseDuration(value)
 	case "shell_timeout":

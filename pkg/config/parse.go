@@ -85,6 +85,7 @@ func (c *Config) Text() string {
 		value time.Duration
 	}{
 		{"deadline", c.Deadline},
+		{"stall_timeout", c.StallTimeout},
 		{"device_timeout", c.DeviceTimeout},
 		{"shell_timeout", c.ShellTimeout},
 	} {
