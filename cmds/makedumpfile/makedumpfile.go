@@ -23,6 +23,7 @@ import (
 const usage = `Usage:
   makedumpfile [-c|-p|-z] [-d LEVEL[,LEVEL...]] [OPTION...] VMCORE DUMPFILE
   makedumpfile --dump-dmesg [--partial-dmesg] VMCORE LOGFILE
+  makedumpfile --mem-usage /proc/kcore
 
 Writes the pages of VMCORE (/proc/vmcore or a copy of it) that are of use for
 finding out why the kernel crashed to DUMPFILE, in the kdump-compressed format.
@@ -43,6 +44,8 @@ Until it is whole the dump is called DUMPFILE-incomplete.
   --check-params     only see whether the options are right
   --dump-dmesg       write the kernel log instead
   --partial-dmesg    ... what came after it was last cleared
+  --mem-usage        print instead how many pages a dump of the running kernel
+                     would have of each kind (/proc/kcore), or of a saved core
   --message-level N  print 1 progress, 2 common, 4 error, 8 debug, 16 report
                      messages; the sum of them (7)
   --non-mmap         read VMCORE instead of mapping it
@@ -86,7 +89,7 @@ func Run(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 		a.print(stdout, commonMessages, "\nmakedumpfile Failed.\n")
 		return 1
 	}
-	if !cmd.CheckParams && !cmd.JSON {
+	if !cmd.CheckParams && !cmd.JSON && !cmd.MemUsage {
 		a.print(stdout, commonMessages, "\nmakedumpfile Completed.\n")
 	}
 	return 0
@@ -106,8 +109,8 @@ func (a *applet) print(w io.Writer, kind int, format string, args ...any) {
 }
 
 func (a *applet) run() error {
-	if len(a.Files) != 2 && !(a.DryRun && len(a.Files) == 1) && !a.CheckParams {
-		return fmt.Errorf("got %d file names, want two: what to read and what to write", len(a.Files))
+	if err := a.checkFiles(); err != nil {
+		return err
 	}
 	for _, name := range a.NoEffect {
 		a.print(a.stderr, debugMessages, "option %s has no effect\n", name)
@@ -120,10 +123,37 @@ func (a *applet) run() error {
 		return err
 	}
 	defer core.Close()
-	if a.DumpDmesg {
+	switch {
+	case a.DumpDmesg:
 		return a.dumpDmesg(core)
+	case a.MemUsage:
+		return a.memUsage(core)
 	}
 	return a.dump(core)
+}
+
+// checkFiles checks how many file names there are.
+func (a *applet) checkFiles() error {
+	n := len(a.Files)
+	switch {
+	case a.CheckParams:
+		return nil
+	case a.MemUsage:
+		if n != 1 {
+			return fmt.Errorf("got %d file names, want one: what to read", n)
+		}
+	case n != 2 && !(a.DryRun && n == 1):
+		return fmt.Errorf("got %d file names, want two: what to read and what to write", n)
+	}
+	return nil
+}
+
+// warner returns a function that prints warnings between lines of progress.
+func (a *applet) warner(p *progress) func(string) {
+	return func(line string) {
+		p.clear()
+		a.print(a.stderr, commonMessages, "makedumpfile: %s\n", line)
+	}
 }
 
 // dump writes a dump. An incomplete one keeps the name that says so.
@@ -137,11 +167,7 @@ func (a *applet) dump(core *vmcore.Core) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
 	progress := newProgress(a.stderr, a.MessageLevel&progressMessages != 0)
-	a.Warn = func(line string) {
-		progress.clear()
-		a.print(a.stderr, commonMessages, "makedumpfile: %s\n", line)
-	}
-	a.Progress = progress.update
+	a.Progress, a.Warn = progress.update, a.warner(progress)
 	report, err := collector.Save(ctx, core, out, a.Options)
 	progress.finish()
 	switch {

@@ -22,6 +22,7 @@ type Command struct {
 	CheckParams   bool // only see whether the command line is right
 	DumpDmesg     bool // write the kernel log instead of a dump
 	PartialDmesg  bool // of the log, what came after it was last cleared
+	MemUsage      bool // print a table of what memory is used for
 	DryRun        bool // do everything but write
 	Force         bool // overwrite an existing file
 	ShowStats     bool // print a report of the pages
@@ -87,7 +88,7 @@ var options = [...]option{
 	{long: "diskset", arg: true, refused: "sadump dumps are not supported"},
 	{long: "eppic", arg: true, refused: eraseRules},
 	{long: "extension", arg: true, refused: "extensions are foreign programs"},
-	{long: "mem-usage", refused: notYet},
+	{long: "mem-usage", set: toggle(func(c *Command) *bool { return &c.MemUsage })},
 	{long: "reassemble", refused: notYet},
 	{long: "split", refused: notYet},
 	{long: "splitblock-size", arg: true, refused: notYet},
@@ -297,7 +298,7 @@ func ParseArgs(args []string) (Options, error) {
 	if len(c.Files) > 0 {
 		return Options{}, fmt.Errorf("makedumpfile: %q: the capture run names the files", c.Files[0])
 	}
-	if c.Help || c.Version || c.CheckParams || c.DumpDmesg || c.DryRun {
+	if c.Help || c.Version || c.CheckParams || c.DumpDmesg || c.DryRun || c.MemUsage {
 		return Options{}, errors.New("makedumpfile: options that write no dump have no place in a core collector")
 	}
 	return c.Options, nil
