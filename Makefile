@@ -34,8 +34,9 @@ NEEDS_TEST = $(NEEDS_DEMO) mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs mkfs.vfat:do
 	/usr/include/string.h:libc6-dev lz4:lz4 zstd:zstd cpio:cpio busybox:busybox python3:python3
 
 BUILD = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w'
-# Of go test -v, what became of each test, and what the failed ones said.
-SUMMARY = { grep -vE '^ *=== (RUN|PAUSE|CONT|NAME)' || true; }
+# Of go test -v, what became of each test and what it said; of subtests only
+# what did not pass.
+SUMMARY = { grep -vE '^ *=== (RUN|PAUSE|CONT|NAME)|^ +--- PASS|^PASS$$' || true; }
 VMTEST = UKDUMP_VMTEST=1 $(GO) test -count=1 -timeout 40m -v ./vmtest
 
 .PHONY: all build rescue demo test check test-unit test-race test-readers test-vm fuzz kernels cores clean
@@ -90,20 +91,21 @@ test-readers: build cores
 	vmtest/fetch tools bookworm
 	vmtest/fetch tools forky
 	set -e; for suite in $(SUITES); do vmtest/fetch debug $$suite; done
-	$(VMTEST) -run 'Makedumpfile|Crash|Drgn' | $(SUMMARY)
+	$(VMTEST) -run 'Makedumpfile|Crash|Drgn'
 
 test-vm: build rescue kernels
 	vmtest/fetch tools bookworm
 	vmtest/fetch tools forky
 	set -e; for suite in $(SUITES); do vmtest/fetch debug $$suite; done
-	$(VMTEST) -run 'Capture|Failure' | $(SUMMARY)
+	$(VMTEST) -run 'Capture|Failure'
 
 # go test fuzzes one target of one package at a time.
 fuzz:
 	@set -e; grep -rlE '^func Fuzz' --include='*_test.go' cmds pkg | while read -r file; do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$file); do \
 			echo "fuzzing $$target in $$(dirname $$file)"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file) | tail -n 2; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file) | \
+				{ grep -vE '^fuzz: (elapsed|minim)|^PASS$$' || true; }; \
 		done; \
 	done
 
