@@ -7,16 +7,17 @@ import (
 	"math/bits"
 )
 
-func store64(b []byte, i int, v uint64) { binary.LittleEndian.PutUint64(b[i:], v) }
+func store64(b []byte, i int, v uint64) { binary.LittleEndian.PutUint64(b[i:i+8], v) }
 
 const maxCode = 11
 
 type literalCoder struct {
-	hist    [2][256]uint16
+	hist    [2][256]uint32
 	used    []used // scratch
 	usedA   [256]used
-	codes   [256]code
+	codes   [256]uint64
 	weights fseTable
+	dist    distribution
 	weight  [256]uint8
 }
 
@@ -60,22 +61,25 @@ func (c *literalCoder) huffman(out []byte, n int, lits []byte) int {
 	clear(c.hist[0][:])
 	clear(c.hist[1][:])
 	h0, h1 := &c.hist[0], &c.hist[1]
-	for i := 1; i < len(lits); i += 2 {
-		h0[lits[i-1]]++
-		h1[lits[i]]++
+	for p := lits; len(p) > 0; {
+		if len(p) < 4 {
+			h0[p[0]]++
+			p = p[1:]
+			continue
+		}
+		h0[p[0]]++
+		h1[p[1]]++
+		h0[p[2]]++
+		h1[p[3]]++
+		p = p[4:]
 	}
-	if len(lits)&1 != 0 {
-		h0[lits[len(lits)-1]]++
-	}
-	count, last := 0, 0
-	largest := uint16(0)
+	count, last := uint32(0), 0
+	largest := uint32(0)
 	for s := range h0 {
 		v := h0[s] + h1[s]
 		h0[s] = v
-		c.usedA[count].symbol = uint8(s)
-		if v > 0 {
-			count++
-		}
+		c.usedA[count&255].symbol = uint8(s)
+		count += (v + 1<<20 - 1) >> 20
 		largest = max(largest, v)
 	}
 	if count == 1 {
@@ -140,35 +144,50 @@ func (c *literalCoder) huffman(out []byte, n int, lits []byte) int {
 
 const buckets = 16
 
+var lanes [buckets]uint64 // lane i/4...
+
+func init() {
+	for b := range buckets {
+		for l := range 4 {
+			if b >= 16*l/4 {
+				lanes[b] |= 0xffff << (16 * l)
+			}
+		}
+	}
+}
+
 // lengths
 func (c *literalCoder) lengths(used []used, total int) int {
-	var gain [buckets]int32
 	recip := (uint32(2048-len(used)) << 20) / uint32(total)
 	slack := int32(1 << maxCode)
+	var kraft [4]uint64
 	for i := range used {
 		u := &used[i]
-		q := max(uint32(c.hist[0][u.symbol])*recip, 1<<20) // 1.31
-		l := bits.LeadingZeros32(q)
-		b := uint8(q << (l + 1) >> 28)
-		u.len, u.bucket = uint8(l), b
-		w := int32(1<<maxCode) >> l
-		slack -= w
-		gain[b] += w
+		q := max(c.hist[0][u.symbol]*recip, 1<<20) // 1.31
+		l := uint32(bits.LeadingZeros32(q))
+		b := q << ((l + 1) & 31) >> 28
+		u.len, u.bucket = uint8(l), uint8(b)
+		w := uint64(1<<maxCode) >> (l & 63)
+		kraft[b&3] += w << (b >> 2 << 4 & 63)
+		slack -= int32(w)
 	}
 	b := buckets
-	for b > 0 && gain[b-1] <= slack {
+	for b > 0 {
+		g := int32(kraft[(b-1)&3] >> ((b - 1) >> 2 << 4 & 63) & 0xffff)
+		if g > slack {
+			break
+		}
+		slack -= g
 		b--
-		slack -= gain[b]
 	}
 	longest := uint8(0)
 	for i := range used {
 		u := &used[i]
-		if int(u.bucket) >= b {
-			u.len--
-		} else if w := int32(1<<maxCode) >> u.len; int(u.bucket) == b-1 && w <= slack {
-			u.len--
-			slack -= w
-		}
+		w := int32(1<<maxCode) >> (u.len & 31)
+		d := uint8((int32(b) - 1 - int32(u.bucket)) >> 31) // -1 : shorten
+		e := ^((slack - w) >> 31) & ((int32(b) - 2 - int32(u.bucket)) >> 31) &^ int32(int8(d))
+		slack -= w & e
+		u.len += d + uint8(e)
 		longest = max(longest, u.len)
 	}
 	for slack > 0 {
@@ -188,7 +207,7 @@ func (c *literalCoder) lengths(used []used, total int) int {
 // describe
 func (c *literalCoder) describe(out []byte, n int, used []used, last, log int) int {
 	clear(c.weight[:])
-	var hist [16]uint16
+	var hist [64]uint16
 	for _, u := range used[:len(used)-1] {
 		w := uint8(log+1) - u.len
 		c.weight[u.symbol] = w
@@ -208,14 +227,9 @@ func (c *literalCoder) describe(out []byte, n int, used []used, last, log int) i
 		}
 	}
 	if distinct > 1 && last > 2 {
-		var norm [16]int8
-		flog := uint(6)
-		if last < 64 {
-			flog = 5
-		}
-		normalize(norm[:top+1], hist[:top+1], last, flog)
-		end := describe(out, n+1, norm[:top+1], flog)
-		c.weights.build(norm[:top+1], flog)
+		c.dist.fit(&hist, top+1, last)
+		end := c.dist.describe(out, n+1)
+		c.weights.spread(&c.dist)
 		end = c.weights.two(out, end, weights)
 		if size := end - n - 1; size < 128 && size < direct {
 			out[n] = byte(size)
@@ -235,35 +249,35 @@ func (c *literalCoder) describe(out []byte, n int, used []used, last, log int) i
 // two
 func (t *fseTable) two(out []byte, n int, in []uint8) int {
 	i := len(in) - 1
-	var state [2]uint32
-	state[i&1] = t.first(in[i])
-	i--
-	state[i&1] = t.first(in[i])
-	i--
+	s0, s1 := t.first(in[i-1]), t.first(in[i])
+	if i&1 == 0 {
+		s0, s1 = s1, s0
+	}
+	i -= 2
 	acc, nb := uint64(0), uint(0)
-	s0, s1 := state[0], state[1]
 	if i >= 0 && i&1 == 0 {
 		tr := t.symbols[in[i]&63]
-		k := uint(s0+tr.bits) >> 16
-		acc = uint64(s0) & (1<<k - 1)
-		nb = k
-		s0 = 1<<t.log + uint32(t.states[(int32(s0>>k)+tr.state)&63])
+		k := (s0 + tr.bits) >> 16 & 31
+		h := s0 >> k
+		acc = uint64(s0 - h<<k)
+		nb = uint(k)
+		s0 = uint32(t.states[(h+uint32(tr.state))&63])
 		i--
 	}
 	for ; i > 0; i -= 2 {
-		tr := t.symbols[in[i]&63]
-		k := uint(s1+tr.bits) >> 16
-		acc |= uint64(s1) & (1<<k - 1) << nb
-		nb += k
-		s1 = 1<<t.log + uint32(t.states[(int32(s1>>k)+tr.state)&63])
-		tr = t.symbols[in[i-1]&63]
-		k = uint(s0+tr.bits) >> 16
-		acc |= uint64(s0) & (1<<k - 1) << nb
-		nb += k
-		s0 = 1<<t.log + uint32(t.states[(int32(s0>>k)+tr.state)&63])
+		b := t.symbols[in[i]&63]
+		kb := (s1 + b.bits) >> 16 & 31
+		hb := s1 >> kb
+		a := t.symbols[in[i-1]&63]
+		ka := (s0 + a.bits) >> 16 & 31
+		ha := s0 >> ka
+		acc |= (uint64(s1-hb<<kb) | uint64(s0-ha<<ka)<<kb) << (nb & 63)
+		nb += uint(ka + kb)
+		s1 = uint32(t.states[(hb+uint32(b.state))&63])
+		s0 = uint32(t.states[(ha+uint32(a.state))&63])
 		store64(out, n, acc)
 		n += int(nb >> 3)
-		acc >>= nb &^ 7
+		acc >>= nb &^ 7 & 63
 		nb &= 7
 	}
 	acc |= uint64(s1) & (1<<t.log - 1) << nb
@@ -289,35 +303,40 @@ func (c *literalCoder) assign(used []used, log int) {
 		code0 = (code0 + k) >> 1
 	}
 	for _, u := range used {
-		c.codes[u.symbol] = code{next[u.len], u.len}
+		c.codes[u.symbol] = uint64(next[u.len])<<(64-u.len) | uint64(u.len)
 		next[u.len]++
 	}
 }
 
 // stream
 func (c *literalCoder) stream(out []byte, n int, lits []byte) int {
-	acc, nb := uint64(0), uint(0)
+	acc, nb := uint64(0), uint64(0)
 	i := len(lits)
 	for ; i >= 4; i -= 4 {
 		q := lits[i-4 : i : i]
-		a, b := c.codes[q[3]], c.codes[q[2]]
-		d, e := c.codes[q[1]], c.codes[q[0]]
-		ab := uint64(a.bits) | uint64(b.bits)<<(a.len&63)
-		de := uint64(d.bits) | uint64(e.bits)<<(d.len&63)
-		acc |= (ab | de<<((a.len+b.len)&63)) << (nb & 63)
-		nb += uint(a.len + b.len + d.len + e.len)
-		store64(out, n, acc)
+		e := c.codes[q[3]]
+		acc = acc>>(e&63) | e
+		nb += e
+		e = c.codes[q[2]]
+		acc = acc>>(e&63) | e
+		nb += e
+		e = c.codes[q[1]]
+		acc = acc>>(e&63) | e
+		nb += e
+		e = c.codes[q[0]]
+		acc = acc>>(e&63) | e
+		nb = (nb + e) & 63
+		store64(out, n, acc>>((64-nb)&63))
 		n += int(nb >> 3)
-		acc >>= nb &^ 7 & 63
 		nb &= 7
 	}
 	for ; i > 0; i-- {
-		a := c.codes[lits[i-1]]
-		acc |= uint64(a.bits) << nb
-		nb += uint(a.len)
+		e := c.codes[lits[i-1]]
+		acc = acc>>(e&63) | e
+		nb += e & 63
 	}
-	acc |= 1 << nb
+	acc = acc>>1 | 1<<63
 	nb++
-	store64(out, n, acc)
+	store64(out, n, acc>>(64-nb))
 	return n + int(nb+7)/8
 }

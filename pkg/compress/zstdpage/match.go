@@ -7,26 +7,31 @@ import (
 	"math/bits"
 )
 
+// minMatch is the length of the shortest match that is looked for.
 const minMatch = 4
 
 // sequence
 type sequence struct {
 	lits, match uint16
-	offset uint32
+	offset      uint32
 }
 
 const hashBits = 12
 
-type matcher struct {
-	table [1 << hashBits]uint16
-	seqs []sequence
-	lits []byte
-	nseq, nlit int
-	rep int
-}
+// window holds a block
+type window [maxBlock + 8]byte
 
-func load64(b []byte, i int) uint64 { return binary.LittleEndian.Uint64(b[i:]) }
-func load32(b []byte, i int) uint32 { return binary.LittleEndian.Uint32(b[i:]) }
+// load
+func (w *window) load(i int) uint64 { return binary.LittleEndian.Uint64(w[i&(maxBlock-1):]) }
+
+type matcher struct {
+	window     window
+	table      [1 << hashBits]uint16
+	seqs       []sequence
+	lits       []byte
+	nseq, nlit int
+	rep, rep1  int
+}
 
 const (
 	low7 = 0x7f7f7f7f7f7f7f7f
@@ -35,94 +40,128 @@ const (
 
 func zeroBytes(x uint64) uint64 { return ^((x&low7 + low7) | x) & high }
 
-func hash5(v uint64) uint64 { return (v<<24 * 0x9E3779B185EBCA87) >> (64 - hashBits) }
+func hash5(v uint64) uint64 { return (v << 24 * 0x9E3779B185EBCA87) >> (64 - hashBits) }
 
-func (m *matcher) find(src []byte, base int) {
+func (m *matcher) find(block []byte) {
 	clear(m.table[:])
+	w := &m.window
+	end := copy(w[:], block)
 	var (
-		rep = m.rep
-		anchor = base
-		pos = base+1
-		limit = len(src) - 8
-		lits = m.lits
+		rep, rep1  = m.rep, m.rep1
+		anchor     = 0
+		limit      = end - 8
+		lits       = m.lits
+		seqs       = m.seqs
 		nlit, nseq = 0, 0
 	)
-	for pos < limit {
+	for pos := max(rep, rep1-minMatch); pos < limit; {
 		var start, n, off int
-		v := load64(src, pos)
-		x := v ^ load64(src, pos-rep)
+		v := w.load(pos)
+		x := v ^ w.load(pos-rep)
 		z := zeroBytes(x)
 		z &= z >> 8
-		z &= z >> 16; z &= 0x808080
-		if pos == anchor {
-			z &^= 0x80
-		}
-		if z != 0 {
+		z &= z >> 16
+		if z &= 0x808080; z != 0 {
 			k := bits.TrailingZeros64(z) &^ 7
-			start = pos + k/8
+			start = pos + k>>3
 			off = 1
-			if y := x >> k; y != 0 {
-				n = bits.TrailingZeros64(y)/8
+			m.table[hash5(v)] = uint16(pos)
+			if y := x >> (k & 63); y != 0 {
+				n = bits.TrailingZeros64(y) >> 3
 			} else {
-				n = 8-k/8
-				n += matchLen(src, pos+8-rep, pos+8)
+				n = pos + 8
+				for n < end {
+					if x := w.load(n) ^ w.load(n-rep); x != 0 {
+						n += bits.TrailingZeros64(x) >> 3
+						break
+					}
+					n += 8
+				}
+				n -= start
 			}
-			m.table[hash5(v)] = uint16(pos-base)
-			goto found
-		}
-		for i := 0; i < 2; i++ {
+		} else {
 			h := hash5(v)
-			c := int(m.table[h])+base
-			m.table[h] = uint16(pos-base)
-			if uint32(v) == load32(src, c) {
-				n = 4+matchLen(src, c+4, pos+4)
-				start = pos
-				for start > anchor && c > base && src[start-1] == src[c-1] {
-					start--; c--; n++
-				}
-				if n >= 5 {
-	if pos+1<limit { v1 := load64(src, pos+1); c1 := int(m.table[hash5(v1)])+base; if c1<pos && uint32(v1)==load32(src,c1) { n1 := 4+matchLen(src,c1+4,pos+5); s1:=pos+1; for s1>anchor&&c1>base&&src[s1-1]==src[c1-1] {s1--;c1--;n1++}; if n1>n+1 { n,start,c=n1,s1,c1 } } }
-					if off = start-c; off == rep && start > anchor { off = 1 } else { rep = off; off += 3 }
-					goto found
+			c := int(m.table[h])
+			m.table[h] = uint16(pos)
+			x := v ^ w.load(c)
+			start = pos
+			if x<<24 != 0 {
+				start++
+				v = w.load(start)
+				h := hash5(v)
+				c = int(m.table[h])
+				m.table[h] = uint16(start)
+				x = v ^ w.load(c)
+				if x<<24 != 0 {
+					pos += 2 + (start-anchor)>>6
+					continue
 				}
 			}
-			v >>= 8
-			pos++
+			off = start - c
+			n = bits.TrailingZeros64(x) >> 3
+			if x == 0 {
+				n = start + 8
+				for n < end {
+					if x := w.load(n) ^ w.load(n-off); x != 0 {
+						n += bits.TrailingZeros64(x) >> 3
+						break
+					}
+					n += 8
+				}
+				n -= start
+			}
+			for start > anchor && c > 0 && w[(start-1)&(maxBlock-1)] == w[(c-1)&(maxBlock-1)] {
+				start--
+				c--
+				n++
+			}
+			if off == rep && start > anchor {
+				off = 1
+			} else {
+				rep, rep1 = off, rep
+				off += 3
+			}
 		}
-		pos += (pos-anchor)>>7
-		continue
-
-found:
 		ll := start - anchor
 		if ll <= 8 {
-			binary.LittleEndian.PutUint64(lits[nlit:], load64(src, anchor))
+			store64(lits, nlit, w.load(anchor))
 		} else {
-			copy(lits[nlit:], src[anchor:start])
+			copy(lits[nlit:], w[anchor:start])
 		}
 		nlit += ll
-		m.seqs[nseq] = sequence{uint16(ll), uint16(n), uint32(off)}
+		n = min(n, end-start)
+		seqs[nseq] = sequence{uint16(ll), uint16(n), uint32(off)}
 		nseq++
-		pos = start+n
+		pos = start + n
 		anchor = pos
-		if pos < limit {
-			m.table[hash5(load64(src, pos-2))] = uint16(pos-2-base)
+		p := (pos - 2)
+		m.table[hash5(w.load(p))] = uint16(p)
+		for pos < limit {
+			v := w.load(pos)
+			x := v ^ w.load(pos-rep1)
+			if uint32(x) != 0 {
+				break
+			}
+			rep, rep1 = rep1, rep
+			m.table[hash5(v)] = uint16(pos)
+			n := bits.TrailingZeros64(x) >> 3
+			if x == 0 {
+				n = pos + 8
+				for n < end {
+					if x := w.load(n) ^ w.load(n-rep); x != 0 {
+						n += bits.TrailingZeros64(x) >> 3
+						break
+					}
+					n += 8
+				}
+				n = min(n, end) - pos
+			}
+			seqs[nseq] = sequence{0, uint16(n), 1}
+			nseq++
+			pos += n
+			anchor = pos
 		}
 	}
-	nlit += copy(lits[nlit:], src[anchor:])
-	m.nlit, m.nseq, m.rep = nlit, nseq, rep
-}
-
-// matchLen
-func matchLen(s []byte, a, b int) int {
-	n := 0
-	for b+n+8 <= len(s) {
-		if x := load64(s, a+n) ^ load64(s, b+n); x != 0 {
-			return n + bits.TrailingZeros64(x)/8
-		}
-		n += 8
-	}
-	for b+n < len(s) && s[a+n] == s[b+n] {
-		n++
-	}
-	return n
+	nlit += copy(lits[nlit:], w[anchor:end])
+	m.nlit, m.nseq, m.rep, m.rep1 = nlit, nseq, rep, rep1
 }

@@ -20,11 +20,11 @@ const (
 type sequenceCoder struct {
 	coded           []coded
 	own, predefined [3]fseTable
+	dist            distribution
 	hist            [3][64]uint16
-	norm            [3][64]int8
 	cost            [3][64]uint8 // 1/16 bit, predefined
-	llCode          [64]uint8
-	mlCode          [128]uint8
+	llCode          [64]uint32
+	mlCode          [128]uint32
 }
 
 var predefined = [3][]int8{
@@ -41,7 +41,30 @@ var mlBits = [...]uint8{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 
 func (c *sequenceCoder) init() {
 	for k := range predefined {
-		c.predefined[k].build(predefined[k], logs[k])
+		d := &c.dist
+		d.n = len(predefined[k])
+		size := 1 << logs[k]
+		order := make([]uint8, size)
+		high := size - 1
+		for s, p := range predefined[k] {
+			d.symbols[s] = uint8(s)
+			d.shares[s] = uint8(max(p, 1))
+			if p < 0 {
+				order[high] = uint8(s)
+				high--
+			}
+		}
+		pos := 0
+		for s, p := range predefined[k] {
+			for range p {
+				order[pos] = uint8(s)
+				pos = (pos + size>>1 + size>>3 + 3) % size
+				for pos > high {
+					pos = (pos + size>>1 + size>>3 + 3) % size
+				}
+			}
+		}
+		c.predefined[k].build(order, d)
 		for s, p := range predefined[k] {
 			c.cost[k][s] = uint8(16*logs[k]) - 16*uint8(bits.Len8(uint8(max(p, 1)))-1)
 			if p == 3 {
@@ -49,17 +72,17 @@ func (c *sequenceCoder) init() {
 			}
 		}
 	}
-	fill(c.llCode[:], 16, llBase[:])
-	fill(c.mlCode[:], 32, mlBase[:])
+	fill(c.llCode[:], 16, llBase[:], llBits[:])
+	fill(c.mlCode[:], 32, mlBase[:], mlBits[:])
 }
 
-func fill(codes []uint8, first int, base []int) {
+func fill(codes []uint32, first int, base []int, bits []uint8) {
 	for i := range first {
-		codes[i] = uint8(i)
+		codes[i] = uint32(i)
 	}
 	for i := range base[1:] {
 		for v := base[i]; v < base[i+1]; v++ {
-			codes[v] = uint8(first + i)
+			codes[v] = uint32(first+i) | uint32(bits[first+i])<<8 | uint32(v-base[i])<<16
 		}
 	}
 }
@@ -94,26 +117,25 @@ func (c *sequenceCoder) encode(coded []coded, seqs []sequence) {
 	hl, ho, hm := &c.hist[0], &c.hist[1], &c.hist[2]
 	for i, s := range seqs {
 		d := &coded[i]
-		var ll, ml uint8
-		if s.lits < 64 {
-			ll = c.llCode[s.lits]
-		} else {
-			ll = uint8(bits.Len16(s.lits)) + 18
+		ll := c.llCode[s.lits&63]
+		if s.lits >= 64 {
+			n := uint32(bits.Len16(s.lits))
+			ll = n + 18 | (n-1)<<8 | (uint32(s.lits)-1<<((n-1)&31))<<16
 		}
 		m := s.match - 3
-		if m < 128 {
-			ml = c.mlCode[m]
-		} else {
-			ml = uint8(bits.Len16(m)) + 35
+		ml := c.mlCode[m&127]
+		if m >= 128 {
+			n := uint32(bits.Len16(m))
+			ml = n + 35 | (n-1)<<8 | (uint32(m)-1<<((n-1)&31))<<16
 		}
 		of := uint8(bits.Len32(s.offset)) - 1
 		hl[ll&63]++
 		ho[of&63]++
 		hm[ml&63]++
-		lb, mb := llBits[ll], mlBits[ml]
-		d.extra = uint64(s.lits)&(1<<(lb&63)-1) | (uint64(m)&(1<<(mb&63)-1)|(uint64(s.offset)&(1<<(of&63)-1))<<(mb&63))<<(lb&63)
+		d.lits, d.match, d.offset = uint8(ll), uint8(ml), of
+		lb, mb := uint8(ll>>8), uint8(ml>>8)
+		d.extra = uint64(ll>>16) | (uint64(ml>>16)|(uint64(s.offset)-1<<(of&63))<<(mb&63))<<(lb&63)
 		d.extraBits = lb + mb + of
-		d.lits, d.match, d.offset = ll, ml, of
 	}
 }
 
@@ -139,43 +161,36 @@ func init() {
 }
 
 func (c *sequenceCoder) table(out []byte, n, modes, k, total int) (*fseTable, int) {
-	hist := c.hist[k][:len(predefined[k])]
+	hist := &c.hist[k]
 	shift := 6 - 2*k
 	if total < 16 {
 		return &c.predefined[k], n
 	}
-	last := 0
-	for s, h := range hist {
-		if h > 0 {
-			last = s
-		}
-	}
-	if int(hist[last]) == total {
+	d := &c.dist
+	d.fit(hist, len(predefined[k]), total)
+	if d.n == 1 {
 		out[modes] |= 1 << shift
-		out[n] = byte(last)
+		s := d.symbols[0]
+		out[n] = s
 		t := &c.own[k]
 		t.log = 0
-		t.symbols[last] = transition{}
+		t.symbols[s&63] = transition{}
 		t.states[0] = 0
 		return t, n + 1
 	}
-	norm := c.norm[k][:last+1]
-	normalize(norm, hist[:last+1], total, logs[k])
 	gain := 0
-	for s, p := range norm {
-		if p > 0 {
-			gain += int(hist[s]) * (int(c.cost[k][s]) - int(logs[k]*16) + int(log2[p]))
-		}
+	for i, s := range d.symbols[:d.n] {
+		gain += int(hist[s&63]) * (int(c.cost[k][s&63]) - fseLog*16 + int(log2[d.shares[i]&63]))
 	}
 	if gain < 64 {
 		return &c.predefined[k], n
 	}
-	end := describe(out, n, norm, logs[k])
+	end := d.describe(out, n)
 	if gain < (end-n)*128 {
 		return &c.predefined[k], n
 	}
 	out[modes] |= 2 << shift
-	c.own[k].build(norm, logs[k])
+	c.own[k].spread(d)
 	return &c.own[k], end
 }
 
@@ -190,21 +205,21 @@ func write(out []byte, n int, coded []coded, tl, to, tm *fseTable) int {
 	nb &= 7
 	for i--; i >= 0; i-- {
 		d := &coded[i]
-		t := to.symbols[d.offset&63]
-		k := uint(so+t.bits) >> 16
-		acc |= uint64(so) & (1<<(k&63) - 1) << (nb & 63)
-		nb += k
-		so = 1<<to.log + uint32(to.states[(int32(so>>(k&31))+t.state)&63])
-		t = tm.symbols[d.match&63]
-		k = uint(sm+t.bits) >> 16
-		acc |= uint64(sm) & (1<<(k&63) - 1) << (nb & 63)
-		nb += k
-		sm = 1<<tm.log + uint32(tm.states[(int32(sm>>(k&31))+t.state)&63])
-		t = tl.symbols[d.lits&63]
-		k = uint(sl+t.bits) >> 16
-		acc |= uint64(sl) & (1<<(k&63) - 1) << (nb & 63)
-		nb += k
-		sl = 1<<tl.log + uint32(tl.states[(int32(sl>>(k&31))+t.state)&63])
+		o := to.symbols[d.offset&63]
+		ko := (so + o.bits) >> 16 & 31
+		ho := so >> ko
+		m := tm.symbols[d.match&63]
+		km := (sm + m.bits) >> 16 & 31
+		hm := sm >> km
+		l := tl.symbols[d.lits&63]
+		kl := (sl + l.bits) >> 16 & 31
+		hl := sl >> kl
+		b := uint64(so-ho<<ko) | (uint64(sm-hm<<km)|uint64(sl-hl<<kl)<<km)<<ko
+		acc |= b << (nb & 63)
+		nb += uint(ko + km + kl)
+		so = uint32(to.states[(ho+uint32(o.state))&63])
+		sm = uint32(tm.states[(hm+uint32(m.state))&63])
+		sl = uint32(tl.states[(hl+uint32(l.state))&63])
 		if d.extraBits > 32 {
 			store64(out, n, acc)
 			n += int(nb >> 3)

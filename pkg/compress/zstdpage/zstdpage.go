@@ -38,7 +38,7 @@ func (e *Encoder) Append(dst, page []byte) ([]byte, bool) {
 		return dst, false
 	}
 	n := e.header(len(page))
-	e.match.rep = 1
+	e.match.rep, e.match.rep1 = 1, 4
 	for start := 0; start < len(page); start += maxBlock {
 		n = e.block(n, page, start)
 	}
@@ -68,14 +68,14 @@ func (e *Encoder) header(size int) int {
 
 func (e *Encoder) block(n int, page []byte, start int) int {
 	end := min(len(page), start+maxBlock)
-	rep := e.match.rep
-	e.match.find(page[:end], start)
+	rep, rep1 := e.match.rep, e.match.rep1
+	e.match.find(page[start:end])
 	out := e.lits.append(e.out, n+3, e.match.lits[:e.match.nlit])
 	out = e.seqs.append(e.out, out, e.match.seqs[:e.match.nseq])
 	kind, size := 2, out-(n+3)
 	if size >= end-start {
 		kind, size = 0, copy(e.out[n+3:], page[start:end])
-		e.match.rep = rep
+		e.match.rep, e.match.rep1 = rep, rep1
 	}
 	h := size<<3 | kind<<1
 	if end == len(page) {
