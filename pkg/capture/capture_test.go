@@ -117,7 +117,7 @@ func files(t *testing.T, image, dir string) map[string][]byte {
 	}
 	defer exec.Command("umount", mount).Run()
 	found := map[string][]byte{}
-	dirs, _ := filepath.Glob(filepath.Join(mount, dir, "*"))
+	dirs, _ := filepath.Glob(filepath.Join(mount, dir, "[^.]*"))
 	if len(dirs) != 1 {
 		t.Fatalf("%s has %q, want one directory", dir, dirs)
 	}

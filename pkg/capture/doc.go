@@ -19,6 +19,12 @@
 // directory is there already, "-2" is appended, and so on. A file whose name
 // ends in "-incomplete" was not finished.
 //
+// Beside these directories, .ukdump-attempts has a line for each run that did
+// not get to its end. A run that finds one from the last day saves a dump of
+// level 31, one that finds two saves the log alone, and one that finds three
+// saves nothing, so that whatever ends them is not met again and again. A dump
+// that succeeds removes the file.
+//
 // # What it says on the console
 //
 // Every line goes through the kernel's log and reads
@@ -33,8 +39,9 @@
 //	ukdump: end action=reboot
 //
 // with one result line in each run, for machines to match. The phases are
-// image, watchdog, config, core, modules, device, mount, directory, dmesg, dump, report,
-// shell (only if asked for) and unmount. The result is
+// image, watchdog, config, core, modules, device, mount, attempt, directory,
+// dmesg, dump, report, unmark (if there is a dump), shell (only if asked for)
+// and unmount. The result is
 //
 //	ok       the dump has every page it should, and the kernel log is saved
 //	partial  something is saved: the log without the dump, the dump without the

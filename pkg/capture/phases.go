@@ -32,10 +32,13 @@ func phases() []phase {
 		{name: "modules", limit: within(time.Minute), do: loadModules},
 		{name: "device", limit: deviceTimeout, needs: []string{"config"}, do: findDevice},
 		{name: "mount", limit: within(2 * time.Minute), needs: []string{"device"}, do: mountTarget},
-		{name: "directory", limit: within(time.Minute), needs: []string{"mount"}, do: makeDirectory},
-		{name: "dmesg", limit: within(time.Minute), needs: []string{"core", "directory"}, do: saveDmesg},
-		{name: "dump", limit: within(untilDeadline), grace: 15 * time.Second, stall: stallTimeout, needs: []string{"core", "directory"}, do: saveDump},
-		{name: "report", limit: within(20 * time.Second), needs: []string{"directory"}, last: true, do: saveReport},
+		{name: "attempt", limit: within(time.Minute), needs: []string{"mount"}, do: markAttempt},
+		{name: "directory", limit: within(time.Minute), needs: []string{"attempt"}, when: wantsFiles, do: makeDirectory},
+		{name: "dmesg", limit: within(time.Minute), needs: []string{"core", "directory"}, when: wantsFiles, do: saveDmesg},
+		{name: "dump", limit: within(untilDeadline), grace: 15 * time.Second, stall: stallTimeout,
+			needs: []string{"core", "directory"}, when: wantsDump, do: saveDump},
+		{name: "report", limit: within(20 * time.Second), needs: []string{"directory"}, when: wantsFiles, last: true, do: saveReport},
+		{name: "unmark", limit: within(20 * time.Second), needs: []string{"directory"}, when: state.succeeded, last: true, do: unmarkAttempt},
 		{name: "shell", limit: shellTimeout, when: wantsShell, last: true, do: openShell},
 		{name: "unmount", limit: within(20 * time.Second), needs: []string{"mount"}, last: true, do: unmountTarget},
 	}
@@ -51,8 +54,10 @@ type state struct {
 	deadline time.Duration // of the run but for its last phases, since its start
 	core     *vmcore.Core
 	device   blockdev.Found
-	dir      *file.Dir
-	path     string      // of dir, on the target
+	dumps    *file.Dir   // the directory of all dumps
+	attempts []time.Time // when runs failed, see attempts.go
+	effort   effort
+	dir      *file.Dir   // the directory of this dump
 	report   target.File // kdump.log
 	dmesg    bool        // the kernel log is saved
 	dump     dumpResult
@@ -75,6 +80,9 @@ func defaultDeadline(m machine) time.Duration {
 	}
 	return 15*time.Minute + time.Duration(size/share)*time.Minute
 }
+
+func wantsFiles(s state) bool { return s.effort < nothing }
+func wantsDump(s state) bool  { return s.effort < logOnly }
 
 func deviceTimeout(s state) time.Duration { return s.config.DeviceTimeout }
 func stallTimeout(s state) time.Duration  { return s.config.StallTimeout }
@@ -207,13 +215,13 @@ const maxReport = 2 * maxLog
 // makeDirectory makes the directory for the files of this run.
 func makeDirectory(ctx context.Context, r *run, s state) (state, error) {
 	name := directoryName(crashTime(s.core), s.config.Target.Filesystem)
-	dir, path, err := file.Make(r.machine.mount, s.config.Dir, name)
+	dir, err := s.dumps.Make(name)
 	if err != nil {
 		return s, err
 	}
-	s.dir, s.path = dir, path
+	s.dir = dir
 	if free, err := dir.Free(ctx); err == nil {
-		r.log.printf("directory: %s, %d MiB free", path, free>>20)
+		r.log.printf("directory: %v, %d MiB free", dir, free>>20)
 	}
 	if s.report, err = createReport(ctx, dir, maxReport); err != nil {
 		r.log.printf("directory: no room is set aside for kdump.log: %v", err)
@@ -234,8 +242,10 @@ func directoryName(crashed time.Time, fsType string) string {
 // unmountTarget unmounts the target. What the run saved is durable before; this
 // spares the next boot the replay of a journal.
 func unmountTarget(_ context.Context, r *run, s state) (state, error) {
-	if s.dir != nil {
-		s.dir.Close()
+	for _, dir := range []*file.Dir{s.dir, s.dumps} {
+		if dir != nil {
+			dir.Close()
+		}
 	}
 	return s, unix.Unmount(r.machine.mount, 0)
 }

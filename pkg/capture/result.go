@@ -27,8 +27,8 @@ func (s state) result() string {
 // resultLine is the line that machines match.
 func (r *run) resultLine(s state) string {
 	dir, level, bytes, unreadable := "-", "-", int64(0), uint64(0)
-	if s.path != "" {
-		dir = s.path
+	if s.dir != nil {
+		dir = s.dir.String()
 	}
 	if report := s.dump.report; report != nil {
 		level, bytes, unreadable = fmt.Sprint(report.Level), report.Bytes, report.Unreadable

@@ -33,7 +33,7 @@ func lines(console string) []string {
 func TestCarryOut(t *testing.T) {
 	note := func(path string) func(context.Context, *run, state) (state, error) {
 		return func(_ context.Context, _ *run, s state) (state, error) {
-			s.path += path
+			s.device.Path += path
 			return s, nil
 		}
 	}
@@ -42,22 +42,22 @@ func TestCarryOut(t *testing.T) {
 	s := r.carryOut([]phase{
 		{name: "one", limit: soon, do: note("1")},
 		{name: "fails", limit: soon, do: func(_ context.Context, _ *run, s state) (state, error) {
-			s.path += "f"
+			s.device.Path += "f"
 			return s, errors.New("first line\nsecond line")
 		}},
 		{name: "panics", limit: soon, do: func(_ context.Context, _ *run, s state) (state, error) {
-			s.path += "p"
+			s.device.Path += "p"
 			var nobody *config.Config
 			return s, errors.New(nobody.Dir)
 		}},
 		{name: "needs one", limit: soon, needs: []string{"one"}, do: note("2")},
 		{name: "needs failed", limit: soon, needs: []string{"one", "fails"}, do: note("x")},
 		{name: "needs skipped", limit: soon, needs: []string{"needs failed"}, do: note("x")},
-		{name: "unwanted", limit: soon, when: func(s state) bool { return s.path == "" }, do: note("x")},
-		{name: "wanted", limit: soon, when: func(s state) bool { return s.path == "1f2" }, do: note("3")},
+		{name: "unwanted", limit: soon, when: func(s state) bool { return s.device.Path == "" }, do: note("x")},
+		{name: "wanted", limit: soon, when: func(s state) bool { return s.device.Path == "1f2" }, do: note("3")},
 	}, state{deadline: time.Hour})
-	if s.path != "1f23" {
-		t.Errorf("the phases made %q, want %q", s.path, "1f23")
+	if s.device.Path != "1f23" {
+		t.Errorf("the phases made %q, want %q", s.device.Path, "1f23")
 	}
 	got := lines(console.String())
 	want := []string{
@@ -92,7 +92,7 @@ func TestOverrun(t *testing.T) {
 		{name: "deaf", limit: within(time.Millisecond), grace: time.Millisecond, do: func(_ context.Context, _ *run, s state) (state, error) {
 			defer close(ended)
 			<-release
-			s.path = "late"
+			s.device.Path = "late"
 			return s, nil
 		}},
 		{name: "needs deaf", limit: within(time.Minute), needs: []string{"deaf"}, do: nil},
@@ -102,8 +102,8 @@ func TestOverrun(t *testing.T) {
 			return s, nil
 		}},
 	}, state{deadline: time.Hour})
-	if s.path != "" {
-		t.Errorf("the late phase changed the state to %q", s.path)
+	if s.device.Path != "" {
+		t.Errorf("the late phase changed the state to %q", s.device.Path)
 	}
 	want := []string{
 		"listens: failed after Ts: out of time",

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -66,6 +67,7 @@ func saveDump(ctx context.Context, r *run, s state) (state, error) {
 	if err != nil {
 		return s, err
 	}
+	opts.Levels = levels(opts.Levels, s.effort)
 	opts.Fallback = true
 	progress := newProgress(r.log)
 	opts.Progress = func(p collector.Progress) {
@@ -104,6 +106,24 @@ func saveDump(ctx context.Context, r *run, s state) (state, error) {
 		left.Cache, left.CachePrivate, left.User, left.Free, left.HWPoison, left.Offline)
 	s.dump = dumpResult{report: report, complete: true}
 	return s, nil
+}
+
+// highest is the dump level that leaves out all that can be left out.
+const highest = 31
+
+// levels returns the dump levels to try, given those that are asked for. A dump
+// that does not fit is tried at the highest level before it is cut off.
+func levels(asked []int, e effort) []int {
+	if e == smallerDump {
+		return []int{highest}
+	}
+	if len(asked) == 0 {
+		asked = []int{0}
+	}
+	if asked[len(asked)-1] == highest {
+		return asked
+	}
+	return append(slices.Clone(asked), highest)
 }
 
 // seeker is a target.File that can be written out of order, and start over.

@@ -41,6 +41,17 @@ type Target interface {
 	String() string
 }
 
+// Notebook is implemented by targets that can keep a few words from one run to
+// the next.
+type Notebook interface {
+	// ReadNote returns the note of that name; nothing if there is none.
+	ReadNote(name string) ([]byte, error)
+	// WriteNote replaces the note; without text it is removed. When WriteNote
+	// returns nil, this survives a power failure. After an error, or a crash
+	// while it runs, the note is either the old or the new one.
+	WriteNote(name string, text []byte) error
+}
+
 // File is a file that is being written. Its methods are for one goroutine at a
 // time. A file must be ended by either Commit or Abort.
 //

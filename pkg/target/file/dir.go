@@ -33,45 +33,53 @@ func Open(dir string) (*Dir, error) {
 	return &Dir{root: root, name: dir}, nil
 }
 
-// maxAttempts bounds how many names Make tries.
-const maxAttempts = 1000
-
-// Make makes a new directory of that name in parent, an absolute path as seen
-// from the top of the file system that is mounted at mount, and makes parent
-// where it is missing. If the name is taken, "-2" is appended, then "-3" and so
-// on. All of it is durable when Make returns, together with the path of the
-// directory on the file system.
+// MakeParents opens a directory, an absolute path as seen from the top of the
+// file system that is mounted at mount, and makes what of it is missing. That is
+// durable when it returns.
 //
 // Symbolic links on the way are followed as long as they stay below mount; an
 // absolute one does not, because it is meant for another root.
-func Make(mount, parent, name string) (dir *Dir, path string, err error) {
+func MakeParents(mount, dir string) (*Dir, error) {
 	top, err := os.OpenRoot(mount)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	defer top.Close()
-	if err := makeParents(top, relative(parent)); err != nil {
-		return nil, "", fmt.Errorf("making %s on the target: %w", parent, err)
+	if err := makeParents(top, relative(dir)); err != nil {
+		return nil, noSpace(fmt.Errorf("making %s on the target: %w", dir, err))
 	}
-	for n := 1; n <= maxAttempts; n++ {
-		path := filepath.Join("/", parent, name)
+	root, err := top.OpenRoot(relative(dir))
+	if err != nil {
+		return nil, err
+	}
+	return &Dir{root: root, name: filepath.Clean("/" + dir)}, nil
+}
+
+// maxNames bounds how many names Make tries.
+const maxNames = 1000
+
+// Make makes a new directory of that name in d. If the name is taken, "-2" is
+// appended, then "-3" and so on. It is durable when Make returns.
+func (d *Dir) Make(name string) (*Dir, error) {
+	for n := 1; n <= maxNames; n++ {
+		free := name
 		if n > 1 {
-			path += "-" + strconv.Itoa(n)
+			free += "-" + strconv.Itoa(n)
 		}
-		err := makeDir(top, relative(path))
+		err := makeDir(d.root, free)
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
 		if err != nil {
-			return nil, "", fmt.Errorf("making %s on the target: %w", path, err)
+			return nil, noSpace(fmt.Errorf("making %s in %s: %w", free, d, err))
 		}
-		root, err := top.OpenRoot(relative(path))
+		root, err := d.root.OpenRoot(free)
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
-		return &Dir{root: root, name: path}, path, nil
+		return &Dir{root: root, name: filepath.Join(d.name, free)}, nil
 	}
-	return nil, "", fmt.Errorf("%s on the target: there are %d directories of that name", name, maxAttempts)
+	return nil, fmt.Errorf("%s has %d directories with the name %s", d, maxNames, name)
 }
 
 // relative returns an absolute path as os.Root wants it.
@@ -160,7 +168,7 @@ func (d *Dir) sync() error {
 	return nil
 }
 
-// String implements target.Target.
+// String implements target.Target: the path of the directory on its file system.
 func (d *Dir) String() string { return d.name }
 
 // Close lets go of the directory. Files that were created in it live on.

@@ -51,13 +51,13 @@ func TestFilesystems(t *testing.T) {
 	} {
 		t.Run(test.kind, func(t *testing.T) {
 			mount := mountNew(t, test.kind, test.size, test.mkfs, test.flags)
-			dir, path, err := Make(mount, "/var/crash", "dump")
+			dir, err := makeDump(mount, "/var/crash", "dump")
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer dir.Close()
 			targettest.Run(t, dir, func(name string) ([]byte, error) {
-				return os.ReadFile(filepath.Join(mount, path, name))
+				return os.ReadFile(filepath.Join(mount, dir.String(), name))
 			})
 		})
 	}
@@ -153,6 +153,16 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// makeDump makes a directory as for a dump.
+func makeDump(mount, parent, name string) (*Dir, error) {
+	dir, err := MakeParents(mount, parent)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return dir.Make(name)
+}
+
 func TestMake(t *testing.T) {
 	mount := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(mount, "data"), 0o755); err != nil {
@@ -172,23 +182,23 @@ func TestMake(t *testing.T) {
 		{"/inside/more", "/inside/more/x"},
 		{"/../..", "/x-4"},
 	} {
-		dir, path, err := Make(mount, test.parent, "x")
-		if err != nil || path != test.want {
-			t.Errorf("Make(%q) = %q, %v, want %q", test.parent, path, err, test.want)
+		dir, err := makeDump(mount, test.parent, "x")
+		if err != nil || dir.String() != test.want {
+			t.Errorf("Make in %q = %v, %v, want %q", test.parent, dir, err, test.want)
 			continue
 		}
 		dir.Close()
-		info, err := os.Stat(filepath.Join(mount, path))
+		info, err := os.Stat(filepath.Join(mount, test.want))
 		if err != nil || info.Mode() != os.ModeDir|0o700 {
-			t.Errorf("%s: %v, %v, want a directory with mode 0700", path, info, err)
+			t.Errorf("%s: %v, %v, want a directory with mode 0700", test.want, info, err)
 		}
 	}
 	if err := os.WriteFile(filepath.Join(mount, "file"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, parent := range []string{"/outside", "/absolute", "/file", "/file/x"} {
-		if _, path, err := Make(mount, parent, "x"); err == nil {
-			t.Errorf("Make(%q) = %q, want an error", parent, path)
+		if dir, err := makeDump(mount, parent, "x"); err == nil {
+			t.Errorf("Make in %q = %v, want an error", parent, dir)
 		}
 	}
 }
@@ -259,4 +269,29 @@ func cachedBytes(t *testing.T, f *os.File) int {
 		t.Skipf("mincore: %v", err)
 	}
 	return bytes.Count(pages, []byte{1}) * os.Getpagesize()
+}
+
+func TestNote(t *testing.T) {
+	path := t.TempDir()
+	d := openDir(t, path)
+	for _, text := range []string{"", "one", "two, longer", "3", "", ""} {
+		if err := d.WriteNote("note", []byte(text)); err != nil {
+			t.Fatalf("WriteNote(%q) = %v", text, err)
+		}
+		if got, err := d.ReadNote("note"); err != nil || string(got) != text {
+			t.Errorf("ReadNote = %q, %v, want %q", got, err, text)
+		}
+	}
+	if entries, err := os.ReadDir(path); err != nil || len(entries) != 0 {
+		t.Errorf("the directory has %v, %v after the last note was removed, want nothing", entries, err)
+	}
+	if err := os.Mkdir(filepath.Join(path, "note"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := d.ReadNote("note"); err == nil {
+		t.Errorf("ReadNote of a directory = %q, want an error", got)
+	}
+	if err := d.WriteNote("note", []byte("x")); err == nil {
+		t.Error("WriteNote over a directory = nil, want an error")
+	}
 }
