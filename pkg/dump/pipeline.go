@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/ukdump/ukdump/pkg/compress"
 	"github.com/ukdump/ukdump/pkg/diskdump"
@@ -18,8 +17,7 @@ type pipeline struct {
 	job    *Job
 	out    io.WriterAt
 	frame  *diskdump.Writer
-	plan   planner
-	crew   []*worker
+	crew   *crew
 	data   *stream
 	descs  *stream
 	zero   diskdump.Desc // of the page of zeros
@@ -42,32 +40,35 @@ func newPipeline(out io.WriterAt, job *Job) (*pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	part := job.part()
-	p := &pipeline{job: job, out: out, frame: frame}
-	p.plan = planner{kept: job.Pages.Kept, end: part.End, most: batchPages(job.Pages.PageSize)}
-	p.plan.run.Start, p.plan.run.End = part.Start, part.Start
-	p.data = newStream(out, frame.DataOffset(), dataChunk)
-	p.descs = newStream(out, frame.DescsOffset(), descsChunk)
-	p.copies = newCopies(job.Source, job.Pages.PageSize)
-	p.buf = make([]byte, 0, p.plan.most*diskdump.DescSize)
+	crew, err := newCrew(job, true, runsOf(job.Pages.Kept, job.part()))
+	if err != nil {
+		return nil, err
+	}
+	p := &pipeline{
+		job: job, out: out, frame: frame, crew: crew,
+		data:   newStream(out, frame.DataOffset(), dataChunk),
+		descs:  newStream(out, frame.DescsOffset(), descsChunk),
+		copies: newCopies(job.Source, job.Pages.PageSize),
+		buf:    make([]byte, 0, batchPages(job.Pages.PageSize)*diskdump.DescSize),
+	}
 	p.stats.Pages = frame.Descs()
 	p.safe = p.tally
-	for range job.threads() {
-		w, err := newWorker(job)
-		if err != nil {
-			p.close()
-			return nil, err
-		}
-		p.crew = append(p.crew, w)
-	}
 	return p, nil
 }
 
-func (p *pipeline) close() {
-	for _, w := range p.crew {
-		w.close()
+// runsOf returns a function that returns one run of the pages of set in r after
+// the other, and an empty one at the end.
+func runsOf(set *mem.Bitmap, r mem.PFNRange) func() mem.PFNRange {
+	at := r.Start
+	return func() mem.PFNRange {
+		run := set.NextRun(at)
+		run.End = min(run.End, r.End)
+		at = run.End
+		return run
 	}
 }
+
+func (p *pipeline) close() { p.crew.close() }
 
 // write writes all but the final header. If it ends early, it makes a valid dump
 // of what there is and returns why as cause; err says that there is none.
@@ -126,72 +127,14 @@ func (p *pipeline) zeroDescs(first, end uint64) error {
 
 // run takes all pages through the pipeline.
 func (p *pipeline) run(ctx context.Context) error {
-	var err error
-	if len(p.crew) == 1 {
-		err = p.runInline(ctx, p.crew[0])
-	} else {
-		err = p.runParallel(ctx)
-	}
-	if err != nil {
+	if err := p.crew.work(ctx, p.emit); err != nil {
 		return err
 	}
 	return p.flushData()
 }
 
-func (p *pipeline) runInline(ctx context.Context, w *worker) error {
-	b := newBatch(p.job.Pages.PageSize)
-	for p.plan.fill(b) {
-		w.do(b)
-		if err := p.emit(ctx, b); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// runParallel keeps a ring of batches: at one end they are filled with pages
-// and given to the workers, at the other they are waited for and written.
-func (p *pipeline) runParallel(ctx context.Context) error {
-	ring := make([]*batch, 2*len(p.crew)+1)
-	for i := range ring {
-		ring[i] = newBatch(p.job.Pages.PageSize)
-	}
-	work := make(chan *batch, len(ring)) // never full
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer close(work)
-	for _, w := range p.crew {
-		wg.Go(func() {
-			for b := range work {
-				w.do(b)
-				b.done <- struct{}{}
-			}
-		})
-	}
-	for first, next := 0, 0; ; first++ {
-		for next-first < len(ring) && p.plan.fill(ring[next%len(ring)]) {
-			work <- ring[next%len(ring)]
-			next++
-		}
-		if first == next {
-			return nil
-		}
-		b := ring[first%len(ring)]
-		<-b.done
-		if err := p.emit(ctx, b); err != nil {
-			return err
-		}
-	}
-}
-
 // emit puts a batch that was worked on into the output.
-func (p *pipeline) emit(ctx context.Context, b *batch) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if b.err != nil {
-		return b.err
-	}
+func (p *pipeline) emit(b *batch) error {
 	written := p.data.off
 	next := p.tally
 	descs, err := p.store(b, &next)

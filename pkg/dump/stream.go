@@ -48,6 +48,15 @@ func (s *stream) append(p []byte) error {
 	return nil
 }
 
+// skip leaves n bytes of the file unwritten.
+func (s *stream) skip(n int64) error {
+	if err := s.flush(); err != nil {
+		return err
+	}
+	s.off += n
+	return nil
+}
+
 // flush writes what is left in the buffer.
 func (s *stream) flush() error {
 	if len(s.buf) == 0 {

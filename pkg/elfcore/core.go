@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"github.com/ukdump/ukdump/pkg/mem"
 	"github.com/ukdump/ukdump/pkg/vmcoreinfo"
@@ -50,7 +51,24 @@ func newFromFile(f *os.File) (*Core, error) {
 		return nil, err
 	}
 	c.file = f
+	if kcore, err := os.Stat("/proc/kcore"); err == nil && os.SameFile(info, kcore) {
+		c.r = &oneByOne{r: f}
+	}
 	return c, nil
+}
+
+// oneByOne reads /proc/kcore. Its reads go through a buffer that belongs to the
+// open file (fs/proc/kcore.c), so that one of two at the same time would return
+// what the other has read.
+type oneByOne struct {
+	mu sync.Mutex
+	r  io.ReaderAt
+}
+
+func (o *oneByOne) ReadAt(p []byte, off int64) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.r.ReadAt(p, off)
 }
 
 // New reads the headers and notes of the ELF core in the first size bytes of r.

@@ -31,6 +31,7 @@ const (
 	segmentNote             = 4
 	extendedPhnum           = 0xffff // PN_XNUM: the count is in section 0's sh_info
 	identSize               = 16
+	flagIncomplete          = 1 // of e_flags: makedumpfile's mark of a core that lacks memory
 )
 
 // machines has the utsname name of every architecture whose kernel can leave a
@@ -78,14 +79,16 @@ type fileRange struct{ off, size uint64 }
 type layout struct {
 	word                                      int // size in bytes of an address
 	ehdr, phoff, shoff, phentsize, phnum      int
+	flags                                     int // the 16-bit fields follow
 	phdr, pOffset, pVaddr, pPaddr, pFile, pMm int
+	pFlags                                    int
 	shdr, shInfo                              int
 }
 
 var (
-	layout32 = layout{word: 4, ehdr: 52, phoff: 28, shoff: 32, phentsize: 42, phnum: 44,
+	layout32 = layout{word: 4, ehdr: 52, phoff: 28, shoff: 32, flags: 36, pFlags: 24, phentsize: 42, phnum: 44,
 		phdr: 32, pOffset: 4, pVaddr: 8, pPaddr: 12, pFile: 16, pMm: 20, shdr: 40, shInfo: 28}
-	layout64 = layout{word: 8, ehdr: 64, phoff: 32, shoff: 40, phentsize: 54, phnum: 56,
+	layout64 = layout{word: 8, ehdr: 64, phoff: 32, shoff: 40, flags: 48, pFlags: 4, phentsize: 54, phnum: 56,
 		phdr: 56, pOffset: 8, pVaddr: 16, pPaddr: 24, pFile: 32, pMm: 40, shdr: 64, shInfo: 44}
 )
 
