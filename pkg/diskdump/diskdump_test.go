@@ -401,4 +401,8 @@ func TestNewWriterRefuses(t *testing.T) {
 	if _, err := NewWriter(&memFile{}, testMeta(amd64, 4096), mem.NewBitmap(100), mem.NewBitmap(200)); err == nil {
 		t.Error("bitmaps of different sizes: no error")
 	}
+	far := mem.NewBitmap(maxPages + 1)
+	if _, err := NewWriter(&memFile{}, testMeta(amd64, 4096), far, far); err == nil {
+		t.Error("more pages than can be read back: no error")
+	}
 }

@@ -51,7 +51,7 @@ func (w *Writer) check() error {
 		return fmt.Errorf("bitmaps of %d and %d page frames", w.ram.Len(), w.kept.Len())
 	case len(m.Notes) > maxNotes:
 		return fmt.Errorf("%d bytes of notes are too many", len(m.Notes))
-	case 2*bitmapBlocks(w.ram.Len(), m.BlockSize) > math.MaxUint32:
+	case w.ram.Len() > maxPages:
 		return fmt.Errorf("%d page frames are too many", w.ram.Len())
 	case m.Split && (m.Part.Start > m.Part.End || m.Part.End > w.kept.Len()):
 		return fmt.Errorf("part %d to %d of %d page frames", m.Part.Start, m.Part.End, w.kept.Len())
