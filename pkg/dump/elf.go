@@ -63,14 +63,11 @@ func newELFWriter(out io.WriterAt, job *Job) (*elfWriter, error) {
 	if e.frame, err = elfcore.NewWriter(out, meta.Order, meta.Uts.Machine, meta.Notes, count); err != nil {
 		return nil, err
 	}
-	e.plan.dataAt = e.frame.DataOffset(elfAlign)
+	e.plan.dataAt = e.frame.DataOffset()
 	e.data = newStream(out, e.plan.dataAt, dataChunk)
 	e.crew, err = newCrew(job, false, e.plan.runs())
 	return e, err
 }
-
-// elfAlign is what the memory in the file begins at a multiple of.
-const elfAlign = 4096
 
 // writeHead writes the program headers, as they have to be if the file ends
 // after size bytes, and marks the core as incomplete.

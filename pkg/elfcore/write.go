@@ -73,10 +73,15 @@ func (w *Writer) notesOffset() int64 {
 	return off
 }
 
-// DataOffset returns the first multiple of align, a power of two, behind the
-// headers and notes.
-func (w *Writer) DataOffset(align int64) int64 {
-	return (w.notesOffset() + int64(len(w.notes)) + align - 1) &^ (align - 1)
+// DataOffset returns where memory may begin in the file: behind the headers and
+// notes, and not on a page. makedumpfile 1.7 maps pages that begin on one as if
+// all of p_memsz were in the file, and crashes behind its end.
+func (w *Writer) DataOffset() int64 {
+	off := (w.notesOffset() + int64(len(w.notes)) + 15) &^ 15
+	if off%4096 == 0 {
+		off += 16
+	}
+	return off
 }
 
 // Rewind makes Segment begin again with the first segment.
