@@ -3,6 +3,8 @@
 package capture
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"os"
 	"os/exec"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/ukdump/ukdump/pkg/config"
 	"github.com/ukdump/ukdump/pkg/diskdump"
+	"github.com/ukdump/ukdump/pkg/image/manifest"
 )
 
 // fakeMachine is a capture kernel with the running kernel's /proc, /sys and
@@ -32,10 +35,8 @@ func fakeMachine(t *testing.T, core, conf string) machine {
 		mount:    filepath.Join(dir, "mnt"),
 		shell:    filepath.Join(dir, "gosh"),
 	}
-	for path, text := range map[string]string{m.config: conf, m.manifest: ""} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.WriteFile(m.config, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	return m
 }
@@ -189,43 +190,76 @@ func TestNoCore(t *testing.T) {
 func TestBadConfig(t *testing.T) {
 	m := fakeMachine(t, "/dev/null", "ext4 UUID=0\nfinal_action off\n")
 	r, console := testRun(m)
-	s := r.carryOut(phases(), initial(m))
-	got := lines(console.String())
-	if want := `config: failed after Ts: kdump.conf:2: final_action: "off" is none of reboot, halt, poweroff`; !slices.Contains(got, want) {
-		t.Errorf("console has %q, want %q", got, want)
-	}
-	if s.result() != "failed" || s.action() != config.Reboot {
-		t.Errorf("result %s, action %s, want failed, reboot", s.result(), s.action())
-	}
-}
-
-// TestDamagedImage has a good, a changed and a missing file. The sums are those of
-// sha256sum(1).
-func TestDamagedImage(t *testing.T) {
-	m := fakeMachine(t, "/dev/null", "")
-	for name, text := range map[string]string{"good": "good\n", "changed": "bad\n"} {
-		if err := os.WriteFile(filepath.Join(m.root, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	sum, err := exec.Command("sha256sum", filepath.Join(m.root, "good")).Output()
-	if err != nil {
-		t.Skipf("sha256sum: %v", err)
-	}
-	good := string(sum[:64])
-	text := good + "  good\n" + good + "  changed\n" + good + "  missing\n"
-	if err := os.WriteFile(m.manifest, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r, console := testRun(m)
-	r.carryOut([]phase{{name: "image", limit: within(time.Minute), do: checkImage}}, initial(m))
+	s := r.carryOut([]phase{{name: "config", limit: within(time.Minute), do: readConfig}}, initial(m))
 	want := []string{
-		"image: /changed: contents differ from the manifest",
-		"image: /missing is missing",
-		"image: failed after Ts: 2 of 3 files are damaged; is crashkernel= too small?",
+		`config: kdump.conf:2: final_action: "off" is none of reboot, halt, poweroff; going on with the defaults and the target UUID=0`,
+		"config: done in Ts",
 	}
 	if got := lines(console.String()); !slices.Equal(got, want) {
 		t.Errorf("console has %q, want %q", got, want)
+	}
+	if s.config.Target.Device != "UUID=0" || s.action() != config.Reboot {
+		t.Errorf("target %s, action %s, want UUID=0, reboot", s.config.Target.Device, s.action())
+	}
+}
+
+// TestDamagedImage has a good, two changed and a missing file.
+func TestDamagedImage(t *testing.T) {
+	m := fakeMachine(t, "/dev/null", "path /somewhere/else\next4 UUID=0\n")
+	files := map[string]string{"/good.ko": "good", "/changed.ko": "bad"}
+	var entries []manifest.Entry
+	for _, name := range []string{"/good.ko", "/changed.ko", "/missing", "/kdump.conf"} {
+		entries = append(entries, manifest.Entry{Path: name, Sum: sha256.Sum256([]byte("good"))})
+		if text, ok := files[name]; ok {
+			if err := os.WriteFile(m.root+name, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var text bytes.Buffer
+	if err := manifest.Write(&text, entries); err != nil {
+		t.Fatal(err)
+	}
+	phases := []phase{
+		{name: "image", limit: within(time.Minute), do: checkImage},
+		{name: "config", limit: within(time.Minute), do: readConfig},
+	}
+	for _, test := range []struct {
+		manifest string
+		want     []string
+		dir      string
+		changed  bool // changed.ko is still there
+	}{
+		{text.String()[1:], []string{
+			"image: failed after Ts: going on unchecked: " + m.manifest + ": line 1: the manifest itself is damaged: ",
+			"config: done in Ts",
+		}, "/somewhere/else", true},
+		{text.String(), []string{
+			"image: /changed.ko: contents differ from the manifest",
+			"image: /missing is missing",
+			"image: /kdump.conf: contents differ from the manifest",
+			"image: failed after Ts: 3 of 4 files are damaged; is crashkernel= too small?",
+			"config: " + m.config + " is damaged; going on with the defaults and the target UUID=0",
+			"config: done in Ts",
+		}, "/var/crash", false},
+	} {
+		if err := os.WriteFile(m.manifest, []byte(test.manifest), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, console := testRun(m)
+		s := r.carryOut(phases, initial(m))
+		if got := lines(console.String()); !slices.EqualFunc(got, test.want, strings.HasPrefix) {
+			t.Errorf("console has %q, want %q", got, test.want)
+		}
+		if s.config.Dir != test.dir || s.config.Target.Device != "UUID=0" {
+			t.Errorf("the configuration is %+v, want path %s", s.config, test.dir)
+		}
+		if _, err := os.Stat(m.root + "/changed.ko"); (err == nil) != test.changed {
+			t.Errorf("after the check, changed.ko: %v, want it there: %v", err, test.changed)
+		}
+		if _, err := os.Stat(m.root + "/good.ko"); err != nil {
+			t.Errorf("after the check, good.ko: %v", err)
+		}
 	}
 }
 

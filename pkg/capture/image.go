@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/ukdump/ukdump/pkg/image/manifest"
 )
@@ -14,31 +15,45 @@ import (
 // checkImage compares the files of the image with its manifest. The kernel goes
 // on with what it could unpack where memory does not suffice for all of it, and
 // a panic may come from memory that does not keep what is written to it. The run
-// does its best with a damaged image, too, but its log names the cause.
+// goes on without what is damaged, and its log names the cause.
 func checkImage(ctx context.Context, r *run, s state) (state, error) {
-	f, err := os.Open(r.machine.manifest)
+	entries, err := readManifest(r.machine.manifest)
 	if err != nil {
-		return s, err
+		return s, fmt.Errorf("going on unchecked: %w", err)
 	}
-	defer f.Close()
-	entries, err := manifest.Parse(f)
-	if err != nil {
-		return s, fmt.Errorf("%s: %w", r.machine.manifest, err)
-	}
-	damaged := 0
+	damaged := map[string]bool{}
 	for _, e := range entries {
 		if ctx.Err() != nil {
 			return s, context.Cause(ctx)
 		}
 		if err := checkFile(r.machine.root, e); err != nil {
 			r.log.printf("image: %v", err)
-			damaged++
+			damaged[r.machine.root+e.Path] = true
 		}
 	}
-	if damaged > 0 {
-		return s, fmt.Errorf("%d of %d files are damaged; is crashkernel= too small?", damaged, len(entries))
+	s.damaged = damaged
+	for file := range damaged {
+		if filepath.Ext(file) == ".ko" {
+			os.Remove(file) // so that nothing loads it
+		}
+	}
+	if len(damaged) > 0 {
+		return s, fmt.Errorf("%d of %d files are damaged; is crashkernel= too small?", len(damaged), len(entries))
 	}
 	return s, nil
+}
+
+func readManifest(name string) ([]manifest.Entry, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	entries, err := manifest.Parse(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return entries, nil
 }
 
 func checkFile(root string, e manifest.Entry) error {

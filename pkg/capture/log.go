@@ -31,11 +31,23 @@ type runLog struct {
 	mu      sync.Mutex
 	console io.Writer // /dev/kmsg, or what there is; nil before it is open
 	text    bytes.Buffer
-	lost    int // lines that text had no room for
+	lost    int      // lines that text had no room for
+	givenUp []string // lines about what the run does without
 }
 
-// printf writes one line.
-func (l *runLog) printf(format string, args ...any) {
+// giveUp writes one line about something that the run does without.
+func (l *runLog) giveUp(format string, args ...any) {
+	const most = 50
+	line := l.printf(format, args...)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.givenUp) < most {
+		l.givenUp = append(l.givenUp, line)
+	}
+}
+
+// printf writes one line, and returns it as it was written.
+func (l *runLog) printf(format string, args ...any) string {
 	line := strings.ReplaceAll(strings.TrimRight(fmt.Sprintf(format, args...), "\n"), "\n", "; ")
 	if len(line) > maxLine {
 		line = line[:maxLine] + "…"
@@ -53,15 +65,24 @@ func (l *runLog) printf(format string, args ...any) {
 		// Where this fails there is nobody left to tell.
 		io.WriteString(l.console, kmsgPrefix+line+"\n")
 	}
+	return line
 }
 
-// contents returns what kdump.log gets: the lines so far.
+// contents returns what kdump.log gets: the lines so far, and once more those
+// about what was given up.
 func (l *runLog) contents() []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	text := bytes.Clone(l.text.Bytes())
 	if l.lost > 0 {
 		text = fmt.Appendf(text, "%d more lines had no room here\n", l.lost)
+	}
+	if len(l.givenUp) == 0 {
+		return append(text, "\ngiven up: nothing\n"...)
+	}
+	text = append(text, "\ngiven up:\n"...)
+	for _, line := range l.givenUp {
+		text = fmt.Appendf(text, "  %s\n", line)
 	}
 	return text
 }

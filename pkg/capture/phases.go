@@ -14,7 +14,6 @@ import (
 	"github.com/ukdump/ukdump/pkg/blockdev"
 	"github.com/ukdump/ukdump/pkg/collector"
 	"github.com/ukdump/ukdump/pkg/config"
-	"github.com/ukdump/ukdump/pkg/kmod"
 	"github.com/ukdump/ukdump/pkg/target"
 	"github.com/ukdump/ukdump/pkg/target/file"
 	"github.com/ukdump/ukdump/pkg/vmcore"
@@ -50,6 +49,7 @@ const lastPhases = 2 * time.Minute
 
 // state is what the run has found out so far.
 type state struct {
+	damaged  map[string]bool // files of the image
 	config   *config.Config
 	deadline time.Duration // of the run but for its last phases, since its start
 	core     *vmcore.Core
@@ -89,15 +89,9 @@ func stallTimeout(s state) time.Duration  { return s.config.StallTimeout }
 
 // readConfig reads the configuration that is packed into the image.
 func readConfig(_ context.Context, r *run, s state) (state, error) {
-	text, err := os.ReadFile(r.machine.config)
-	if err != nil {
-		return s, err
+	if err := s.parseConfig(r.machine.config); err != nil {
+		r.log.printf("config: %v; going on with the defaults and the target %s", err, s.config.Target.Device)
 	}
-	parsed, err := config.Parse(r.machine.config, string(text), checkCollector)
-	if err != nil {
-		return s, err
-	}
-	s.config = parsed
 	for _, err := range s.config.Override(r.machine.cmdline(), checkCollector) {
 		r.log.printf("config: ignored: %v", err)
 	}
@@ -109,6 +103,25 @@ func readConfig(_ context.Context, r *run, s state) (state, error) {
 		return s, errors.New("kdump.conf names no target, for example: ext4 UUID=…")
 	}
 	return s, nil
+}
+
+// parseConfig sets the configuration; after an error, to what is certain.
+func (s *state) parseConfig(name string) error {
+	text, err := os.ReadFile(name)
+	if err == nil && s.damaged[name] {
+		err = fmt.Errorf("%s is damaged", name)
+	}
+	if err != nil {
+		s.config = config.Salvage(string(text))
+		return err
+	}
+	parsed, err := config.Parse(name, string(text), checkCollector)
+	if err != nil {
+		s.config = config.Salvage(string(text))
+		return err
+	}
+	s.config = parsed
+	return nil
 }
 
 func checkCollector(args []string) error {
@@ -138,54 +151,6 @@ func crashTime(core *vmcore.Core) time.Time {
 		return time.Unix(core.Info.CrashTime(), 0).UTC()
 	}
 	return time.Now().UTC()
-}
-
-// loadModules loads the modules in the image. One that fails costs what needs
-// it: the target may do without.
-func loadModules(ctx context.Context, r *run, s state) (state, error) {
-	list, err := r.readList(r.machine.modules)
-	if err != nil {
-		return s, err
-	}
-	err = r.load(ctx, list)
-	r.takeWatchdogs() // some are parts of other devices
-	return s, err
-}
-
-// readList reads a list of modules; an image without it has none to load.
-func (r *run) readList(name string) ([]kmod.Entry, error) {
-	f, err := os.Open(name)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	list, err := kmod.ParseList(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return list, nil
-}
-
-// load loads the modules.
-func (r *run) load(ctx context.Context, list []kmod.Entry) error {
-	const each = 20 * time.Second // udev warns after 60, and this is not the only one
-	failed := 0
-	kmod.Load(ctx, list, each, func(l kmod.Loaded) {
-		if l.Err != nil {
-			r.log.printf("modules: %s: %v", l.Name(), l.Err)
-			failed++
-			return
-		}
-		// The root file system is memory, and the kernel has its own copy.
-		os.Remove(l.Path)
-	})
-	if failed > 0 {
-		return fmt.Errorf("%d of %d modules did not load", failed, len(list))
-	}
-	return nil
 }
 
 // findDevice waits for the target's block device.

@@ -52,8 +52,8 @@ func saveReport(ctx context.Context, r *run, s state) (_ state, err error) {
 		}
 	}
 	text := r.log.contents()
-	text = fmt.Appendf(text, "\nmemory: %d MiB in all, %d MiB available\n%s\n",
-		r.machine.memInfo("MemTotal")>>20, r.machine.memInfo("MemAvailable")>>20, r.resultLine(s))
+	text = fmt.Appendf(text, "memory: %d MiB in all, %d MiB available at the least\n%s\n",
+		r.machine.memInfo("MemTotal")>>20, r.leastMemory.Load()>>20, r.resultLine(s))
 	if log := captureKernelLog(); len(log) > 0 {
 		text = append(text, "\nThe log of the capture kernel:\n\n"...)
 		text = append(text, log...)
@@ -68,7 +68,7 @@ func saveReport(ctx context.Context, r *run, s state) (_ state, err error) {
 // among it; nothing if the kernel does not give it.
 func captureKernelLog() []byte {
 	const readAll = 3 // SYSLOG_ACTION_READ_ALL
-	log := make([]byte, maxReport-maxLog-4096)
+	log := make([]byte, maxLog/2)
 	n, err := unix.Klogctl(readAll, log)
 	if err != nil {
 		return nil

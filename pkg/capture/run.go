@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/ukdump/ukdump/pkg/watchdog"
@@ -62,6 +63,19 @@ type run struct {
 	succeeded map[string]bool
 	// feeder feeds the watchdogs for as long as the run is within its times.
 	feeder watchdog.Feeder
+	// leastMemory is the least that was seen to be available, in bytes.
+	leastMemory atomic.Int64
+}
+
+// noteMemory looks at how much memory is available.
+func (r *run) noteMemory() {
+	now := r.machine.memInfo("MemAvailable")
+	for {
+		least := r.leastMemory.Load()
+		if least != 0 && least <= now || r.leastMemory.CompareAndSwap(least, now) {
+			return
+		}
+	}
 }
 
 // carryOut carries out the phases one after the other and returns what came of
@@ -72,7 +86,7 @@ func (r *run) carryOut(phases []phase, s state) state {
 			continue
 		}
 		if need := r.missing(p.needs); need != "" {
-			r.log.printf("%s: skipped: %s did not succeed", p.name, need)
+			r.log.giveUp("%s: skipped: %s did not succeed", p.name, need)
 			continue
 		}
 		s = r.step(p, s)
@@ -134,12 +148,13 @@ func (r *run) step(p phase, s state) state {
 	}()
 	o, ended := await(ctx, outcomes, grace)
 	took := time.Since(began).Seconds()
+	r.noteMemory()
 	switch {
 	case !ended:
-		r.log.printf("%s: gave up after %.3fs: %v", p.name, took, context.Cause(ctx))
+		r.log.giveUp("%s: gave up after %.3fs: %v", p.name, took, context.Cause(ctx))
 		return s
 	case o.err != nil:
-		r.log.printf("%s: failed after %.3fs: %v", p.name, took, o.err)
+		r.log.giveUp("%s: failed after %.3fs: %v", p.name, took, o.err)
 	default:
 		r.log.printf("%s: done in %.3fs", p.name, took)
 		r.succeeded[p.name] = true

@@ -40,7 +40,7 @@ func saveDmesg(ctx context.Context, r *run, s state) (state, error) {
 	}
 	r.log.printf("dmesg: %d records", stats.Records)
 	if lost := stats.String(); lost != "" {
-		r.log.printf("dmesg: the log is not whole: %s", lost)
+		r.log.giveUp("dmesg: the log is not whole: %s", lost)
 	}
 	s.dmesg = true
 	return s, nil
@@ -69,12 +69,12 @@ func saveDump(ctx context.Context, r *run, s state) (state, error) {
 	}
 	opts.Levels = levels(opts.Levels, s.effort)
 	opts.Fallback = true
-	progress := newProgress(r.log)
+	progress := newProgress(r)
 	opts.Progress = func(p collector.Progress) {
 		s.moved()
 		progress.update(p)
 	}
-	opts.Warn = func(line string) { r.log.printf("dump: %s", line) }
+	opts.Warn = func(line string) { r.log.giveUp("dump: %s", line) }
 	// When the time is over, Save ends the dump so that what there is of it can
 	// be opened: the file has to live on for that.
 	f, err := s.dir.Create(context.WithoutCancel(ctx), "vmcore", 0)
@@ -148,16 +148,16 @@ func (m *meter) WriteAt(p []byte, off int64) (int, error) {
 
 // progress writes a line to the log now and then.
 type progress struct {
-	log  *runLog
-	next atomic.Int64 // when, in nanoseconds since the log's start
+	*run
+	next atomic.Int64 // when, in nanoseconds since the run's start
 }
 
 // progressEvery is how often.
 const progressEvery = 5 * time.Second
 
-func newProgress(log *runLog) *progress {
-	p := &progress{log: log}
-	p.next.Store(int64(time.Since(log.start) + progressEvery))
+func newProgress(r *run) *progress {
+	p := &progress{run: r}
+	p.next.Store(int64(time.Since(r.log.start) + progressEvery))
 	return p
 }
 
@@ -167,6 +167,7 @@ func (p *progress) update(now collector.Progress) {
 	if elapsed < due || !p.next.CompareAndSwap(due, elapsed+int64(progressEvery)) {
 		return
 	}
+	p.noteMemory()
 	percent := 100.0
 	if now.Total > 0 {
 		percent *= float64(now.Done) / float64(now.Total)

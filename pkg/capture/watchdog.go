@@ -24,7 +24,7 @@ const softWatchdog = "softdog"
 // openWatchdogs loads the drivers of watchdogs and opens what there is then.
 func openWatchdogs(ctx context.Context, r *run, s state) (state, error) {
 	r.takeWatchdogs() // those whose drivers are built in
-	list, err := r.readList(r.machine.earlyModules)
+	list, err := r.readList(s, r.machine.earlyModules)
 	if err != nil {
 		return s, err
 	}

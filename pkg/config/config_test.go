@@ -56,6 +56,24 @@ func TestParseEmptyIsDefault(t *testing.T) {
 	}
 }
 
+func TestSalvage(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		want Target
+	}{
+		{"", Target{}},
+		{"\x00\xff\n\nrepeat\next4 UUID=0a1b-0\npath /x\nfinal_action halt\n", Target{"ext4", "UUID=0a1b-0"}},
+		{"ext5 UUID=0a1b-0\nxfs LABEL=crash", Target{"xfs", "LABEL=crash"}},
+		{"ext4 UUID=0a1b-0x\next4 /dev/vda1\nex", Target{}},
+	} {
+		want := Default()
+		want.Target = test.want
+		if got := Salvage(test.text); !reflect.DeepEqual(got, want) {
+			t.Errorf("Salvage(%q) = %+v, want %+v", test.text, got, want)
+		}
+	}
+}
+
 func TestParseErrors(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"\n\ncore_colector x", `kdump.conf:3: unknown key "core_colector" (did you mean core_collector?)`},

@@ -47,6 +47,21 @@ func Parse(file, text string, check CollectorCheck) (*Config, error) {
 	return c, nil
 }
 
+// Salvage returns the default configuration with the target that the text names,
+// if it does so by UUID= or LABEL=. It is for a text that is damaged: what else
+// is in it may be wrong, but no device has such a name by chance.
+func Salvage(text string) *Config {
+	for line := range strings.Lines(text[:min(len(text), maxSize)]) {
+		key, value := splitLine(line)
+		named := strings.HasPrefix(value, "UUID=") || strings.HasPrefix(value, "LABEL=")
+		c := Default()
+		if named && isTarget(key) && c.set(key, value, nil) == nil {
+			return c
+		}
+	}
+	return Default()
+}
+
 // splitLine returns the key and the value of a line; no key if there is none.
 func splitLine(line string) (key, value string) {
 	line, _, _ = strings.Cut(line, "#")

@@ -5,7 +5,9 @@
 // compares what it finds with the manifest. The image builder writes it.
 //
 // Its text is that of sha256sum(1) with paths relative to the root, so that
-// "cd / && sha256sum -c etc/manifest" checks it as well.
+// "cd / && sha256sum -c etc/manifest" checks it as well, and a last line, to
+// sha256sum a comment, with the sum of all before: a manifest that is damaged
+// itself must not condemn files that are not.
 package manifest
 
 import (
@@ -44,38 +46,56 @@ func (e Entry) Check(r io.Reader) error {
 	return nil
 }
 
-// Write writes the entries, one a line.
+// seal begins the last line.
+const seal = "# sealed with "
+
+// Write writes the entries, one a line, and the seal.
 func Write(w io.Writer, entries []Entry) error {
+	var text []byte
 	for _, e := range entries {
 		if err := checkPath(e.Path); err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintf(w, "%x  %s\n", e.Sum, e.Path[1:]); err != nil {
-			return err
-		}
+		text = fmt.Appendf(text, "%x  %s\n", e.Sum, e.Path[1:])
 	}
-	return nil
+	_, err := w.Write(fmt.Appendf(text, "%s%x\n", seal, sha256.Sum256(text)))
+	return err
 }
 
 // maxEntries bounds how many entries Parse accepts, far above what an image
 // with every module of a distribution has.
 const maxEntries = 20000
 
+// ErrDamaged says that a manifest is not as it was written.
+var ErrDamaged = errors.New("the manifest itself is damaged")
+
 // Parse reads what Write wrote. Its errors name the line.
 func Parse(r io.Reader) ([]Entry, error) {
 	var entries []Entry
+	sum := sha256.New()
 	lines := bufio.NewScanner(r)
 	for n := 1; lines.Scan(); n++ {
-		e, err := parseLine(lines.Text())
+		line := lines.Text()
+		if sealed, ok := strings.CutPrefix(line, seal); ok {
+			if sealed != hex.EncodeToString(sum.Sum(nil)) {
+				return nil, fmt.Errorf("line %d: %w", n, ErrDamaged)
+			}
+			return entries, nil
+		}
+		fmt.Fprintln(sum, line)
+		e, err := parseLine(line)
 		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", n, err)
+			return nil, fmt.Errorf("line %d: %w: %w", n, ErrDamaged, err)
 		}
 		if len(entries) == maxEntries {
 			return nil, fmt.Errorf("line %d: more than %d files", n, maxEntries)
 		}
 		entries = append(entries, e)
 	}
-	return entries, lines.Err()
+	if err := lines.Err(); err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w: its last line is missing", ErrDamaged)
 }
 
 func parseLine(line string) (Entry, error) {

@@ -50,6 +50,13 @@ func TestSha256sum(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sum = exec.Command("sha256sum")
+	sum.Stdin = bytes.NewReader(out)
+	whole, err := sum.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out = append(out, seal+string(whole[:2*sha256.Size])+"\n"...)
 	want := []Entry{{"/init", sha256.Sum256([]byte(files["init"]))}}
 	if got, err := Parse(bytes.NewReader(out)); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("Parse(%q) = %v, %v, want %v", out, got, err, want)
@@ -80,6 +87,28 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
+// TestDamaged changes every byte of a manifest, and cuts it off everywhere.
+func TestDamaged(t *testing.T) {
+	var b bytes.Buffer
+	if err := Write(&b, []Entry{{Path: "/init"}, {Path: "/lib/x.ko"}}); err != nil {
+		t.Fatal(err)
+	}
+	text := b.Bytes()
+	if _, err := Parse(bytes.NewReader(text)); err != nil {
+		t.Fatalf("Parse(%q) = %v", text, err)
+	}
+	for i := range text[:len(text)-1] { // a line may end without a line feed
+		if got, err := Parse(bytes.NewReader(text[:i])); !errors.Is(err, ErrDamaged) {
+			t.Errorf("Parse of %d bytes = %v, %v, want ErrDamaged", i, got, err)
+		}
+		changed := bytes.Clone(text)
+		changed[i] ^= 1
+		if got, err := Parse(bytes.NewReader(changed)); !errors.Is(err, ErrDamaged) {
+			t.Errorf("Parse with byte %d changed = %v, %v, want ErrDamaged", i, got, err)
+		}
+	}
+}
+
 func TestWriteRefuses(t *testing.T) {
 	for _, path := range []string{"", "/", "init", "/a\nb", "/a\\b", "/a/"} {
 		if err := Write(&bytes.Buffer{}, []Entry{{Path: path}}); err == nil {
@@ -89,7 +118,11 @@ func TestWriteRefuses(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add(strings.Repeat("00", sha256.Size) + "  init\n")
+	var b bytes.Buffer
+	if err := Write(&b, []Entry{{Path: "/init"}}); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.String())
 	f.Add("x\n\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		entries, err := Parse(strings.NewReader(text))
