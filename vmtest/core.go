@@ -30,7 +30,8 @@ func MakeCore(k Kernel, print func(line string)) error {
 	if err := MakeDisk(disk, "", "4G"); err != nil {
 		return err
 	}
-	m := Machine{Kernel: k, Root: root, Raw: disk, Print: print, Steps: []string{"arm-raw", "fill 768", "crash"}}
+	m := Machine{Kernel: k, Root: root, Raw: disk, Print: print, BalloonMiB: 64,
+		Steps: []string{"modprobe virtio_pci virtio_balloon", "arm-raw", "fill 768", "balloon", "crash"}}
 	console, err := m.Run()
 	if err != nil {
 		return err

@@ -24,6 +24,8 @@ type Machine struct {
 	Virtio []string
 	// MemoryMiB is how much memory the machine has; 2048 if 0.
 	MemoryMiB int
+	// BalloonMiB is how much memory the host takes away in the balloon step.
+	BalloonMiB int
 	// Crashkernel is how much of it is kept for the capture kernel; "256M" if empty.
 	Crashkernel string
 	// Print gets every line of the console.
@@ -65,6 +67,7 @@ func (m *Machine) Run() (*Console, error) {
 		command = "qemu-system-x86_64 -accel tcg,thread=multi"
 	}
 	console, start := &Console{}, time.Now()
+	started := make(chan *qemu.VM, 1)
 	fns := []qemu.Fn{
 		qemu.WithQEMUCommand(command),
 		qemu.WithKernel(m.Kernel.Image()),
@@ -85,6 +88,10 @@ func (m *Machine) Run() (*Console, error) {
 			if m.Print != nil {
 				m.Print(text)
 			}
+			if strings.Contains(text, "guest: inflate") {
+				// Control-A and C lead from the console to QEMU's monitor and back.
+				_, _ = (<-started).Console.Send(fmt.Sprintf("\x01cballoon %d\n\x01c", or(m.MemoryMiB, 2048)-m.BalloonMiB))
+			}
 		}),
 	}
 	if m.Raw != "" {
@@ -97,10 +104,14 @@ func (m *Machine) Run() (*Console, error) {
 			"-drive", fmt.Sprintf("if=none,format=raw,cache=unsafe,id=vd%d,file=%s", i, image),
 			"-device", fmt.Sprintf("virtio-blk-pci,drive=vd%d", i)))
 	}
+	if m.BalloonMiB > 0 {
+		fns = append(fns, qemu.WithQEMUArgs("-device", "virtio-balloon-pci"))
+	}
 	vm, err := qemu.Start(qemu.ArchAMD64, fns...)
 	if err != nil {
 		return console, err
 	}
+	started <- vm
 	err = vm.Wait()
 	console.Ended = time.Since(start)
 	if failed, found := console.Find("guest: FAILED"); found && err == nil {

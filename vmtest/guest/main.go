@@ -12,6 +12,8 @@
 //	                         second NVMe namespace
 //	fill MIB                 fill about so much memory, so that every class of
 //	                         page is there
+//	balloon                  say "guest: inflate", and wait until the host has taken
+//	                         memory away with the virtio balloon
 //	crash                    panic, if a capture kernel is armed
 //	tar DIR                  write the files in DIR as an archive to the second
 //	                         NVMe namespace
@@ -83,6 +85,8 @@ func step(name string, args []string) error {
 		size, err := strconv.Atoi(args[0])
 		fill(size)
 		return err
+	case "balloon":
+		return awaitBalloon()
 	case "crash":
 		return crash()
 	case "tar":
