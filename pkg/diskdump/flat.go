@@ -73,6 +73,28 @@ type Flat struct {
 	whole  bool
 }
 
+// OpenFlat opens the flattened file at path.
+func OpenFlat(path string) (*Flat, error) {
+	r, size, err := openFile(path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := NewFlat(r, size)
+	if err != nil {
+		r.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return f, nil
+}
+
+// Close closes what the flattened file is read from, if it can be closed.
+func (f *Flat) Close() error {
+	if c, ok := f.r.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
 // NewFlat finds the records in the first size bytes of r, which may come in any
 // order; where they overlap the last one counts. A flattened file that is cut
 // off is read as far as it goes: see Whole.

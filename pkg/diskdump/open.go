@@ -17,7 +17,6 @@ import (
 // vmcore.Source and may be used by several goroutines.
 type Dump struct {
 	r    io.ReaderAt
-	file io.Closer // nil if it is not ours to close
 	size int64
 	abi
 	main     mainHeader
@@ -32,28 +31,38 @@ type Dump struct {
 
 // Open opens the dump at path.
 func Open(path string) (*Dump, error) {
-	f, err := os.Open(path)
+	f, size, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%w: not a regular file", ErrFormat)
-	}
-	var d *Dump
-	if err == nil {
-		d, err = New(f, info.Size())
-	}
+	d, err := New(f, size)
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	d.file = f
 	return d, nil
 }
 
+// openFile opens a regular file and returns its size.
+func openFile(path string) (*os.File, int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: %w: not a regular file", path, ErrFormat)
+	}
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, info.Size(), nil
+}
+
 // New reads headers, notes and the second bitmap of the dump in the first size
-// bytes of r. It reads r again whenever memory is asked for.
+// bytes of r. It reads r again whenever memory is asked for. Close closes r if
+// it can be closed.
 func New(r io.ReaderAt, size int64) (*Dump, error) {
 	d := &Dump{r: r, size: size}
 	if err := d.readHeaders(); err != nil {

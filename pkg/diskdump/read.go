@@ -5,6 +5,7 @@ package diskdump
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math/bits"
 	"sync"
 
@@ -56,12 +57,12 @@ func (d *Dump) fill(set *mem.Bitmap, shift uint, off int64, r mem.PFNRange) {
 	}
 }
 
-// Close closes the file that Open opened.
+// Close closes what the dump is read from.
 func (d *Dump) Close() error {
-	if d.file == nil {
-		return nil
+	if c, ok := d.r.(io.Closer); ok {
+		return c.Close()
 	}
-	return d.file.Close()
+	return nil
 }
 
 // EachDesc calls f with every page frame that the dump describes, in ascending

@@ -16,7 +16,8 @@ import (
 // Core is an ELF core open for reading. It implements vmcore.Source.
 type Core struct {
 	r      io.ReaderAt
-	file   *os.File // nil if r is not a file; windows are then read, not mapped
+	closer io.Closer // of r; nil if it has none
+	file   *os.File  // nil if r is not a file; windows are then read, not mapped
 	noMmap bool
 	size   uint64
 	header
@@ -72,10 +73,11 @@ func (o *oneByOne) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // New reads the headers and notes of the ELF core in the first size bytes of r.
-// It reads r again whenever memory is asked for. Close closes r only if it was
-// opened by Open.
+// It reads r again whenever memory is asked for. Close closes r if it can be
+// closed.
 func New(r io.ReaderAt, size int64) (*Core, error) {
 	c := &Core{r: r, size: uint64(max(size, 0))}
+	c.closer, _ = r.(io.Closer)
 	h, err := readHeader(r, c.size)
 	if err != nil {
 		return nil, err
@@ -182,10 +184,10 @@ func (c *Core) ReadPhys(p []byte, addr mem.PhysAddr) error {
 	return nil
 }
 
-// Close closes the file that Open opened.
+// Close closes what the core is read from.
 func (c *Core) Close() error {
-	if c.file == nil {
+	if c.closer == nil {
 		return nil
 	}
-	return c.file.Close()
+	return c.closer.Close()
 }
