@@ -43,6 +43,11 @@ func New(info *vmcoreinfo.Info, vm mem.VirtReader, order binary.ByteOrder) *Kern
 	return &Kernel{info: info, vm: vm, order: order}
 }
 
+// FromTypes returns what a kernel's type information alone says of it.
+func FromTypes(types *btf.Types) *Kernel {
+	return &Kernel{info: new(vmcoreinfo.Info), types: types}
+}
+
 // Need says which keys, written as in "OFFSET(page.flags)", the caller cannot do
 // without. Where several do, they are separated by blanks. If VMCOREINFO lacks
 // one, the kernel's own tables are opened, and answer from then on whatever
@@ -155,7 +160,7 @@ func (k *Kernel) Number(name string) (int64, bool) {
 			return k.pageType(strings.ToLower(kind))
 		}
 	}
-	for _, enum := range [...]string{"pageflags", "compound_dtor_id"} {
+	for _, enum := range [...]string{"pageflags", "compound_dtor_id", "zone_stat_item"} {
 		if n, err := k.types.EnumValue(enum, name); err == nil {
 			return n, true
 		}
@@ -165,14 +170,39 @@ func (k *Kernel) Number(name string) (int64, bool) {
 
 // pageType returns the value that the page_type field of struct page has on
 // pages of the kind. Since 6.12 the enumerator is the top byte of it
-// (4ffca5a96678), in 6.11 it is the bit that is cleared (ff202303c398); before,
-// the kinds are macros.
+// (4ffca5a96678), in 6.11 it is the bit that is cleared (ff202303c398).
 func (k *Kernel) pageType(kind string) (int64, bool) {
 	if n, err := k.types.EnumValue("pagetype", "PGTY_"+kind); err == nil {
 		return int64(int32(n << 24)), true
 	}
 	if n, err := k.types.EnumValue("pagetype", "PG_"+kind); err == nil {
 		return int64(int32(^n)), true
+	}
+	return k.oldPageType(kind)
+}
+
+// oldPageType is pageType for kernels from 4.18 (6e292b9be7f4) to 6.10, in which
+// the bits that are cleared are macros, so that type information does not have
+// them. None of these values stands for anything else in any kernel.
+func (k *Kernel) oldPageType(kind string) (int64, bool) {
+	if _, err := k.types.Size("pagetype"); err == nil {
+		return 0, false
+	}
+	if _, err := k.types.Offset("page", "page_type"); err != nil {
+		return 0, false
+	}
+	switch kind {
+	case "buddy":
+		return ^0x80, true
+	case "offline":
+		return ^0x100, true
+	case "hugetlb": // 6.9 (d99e3140a4d3); before, other marks
+		_, flag := k.Number("PG_hugetlb")
+		_, dtor := k.Number("COMPOUND_PAGE_DTOR")
+		return ^0x800, !flag && !dtor
+	case "slab": // 6.10 (46df8e73a4a3); before, a flag
+		_, flag := k.Number("PG_slab")
+		return ^0x1000, !flag
 	}
 	return 0, false
 }
