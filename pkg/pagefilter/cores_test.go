@@ -79,10 +79,7 @@ func filterWith(t *testing.T, core *vmcore.Core, info *vmcoreinfo.Info) *pagefil
 // withoutMemory returns VMCOREINFO without what is about memory management.
 func withoutMemory(t *testing.T, info *vmcoreinfo.Info) *vmcoreinfo.Info {
 	t.Helper()
-	words := []string{"page", "PG_", "zone", "free_area", "mem_section", "mem_map", "SECTION", "PHYSMEM"}
-	if _, old := info.Number("HUGETLB_PAGE_DTOR"); !old {
-		words = append(words, "PAGE_") // page types are macros in old kernels, of which nothing else tells
-	}
+	words := []string{"page", "PAGE_", "PG_", "zone", "free_area", "mem_section", "mem_map", "SECTION", "PHYSMEM"}
 	var text strings.Builder
 	for line := range strings.Lines(string(info.Raw())) {
 		about := false
