@@ -5,6 +5,7 @@
 package main
 
 import (
+	"github.com/ukdump/ukdump/cmds/dumpinfo"
 	"github.com/ukdump/ukdump/cmds/kdumpctl"
 	"github.com/ukdump/ukdump/cmds/kdumpinit"
 	"github.com/ukdump/ukdump/cmds/makedumpfile"
@@ -13,6 +14,7 @@ import (
 
 // applets is everything that ukdump can do, in the order of its help.
 var applets = []applet{
+	{"dumpinfo", "say what is in a dump, and whether it is whole", dumpinfo.Run},
 	{"kdumpctl", "build, arm and inspect the capture image", kdumpctl.Run},
 	{"kdumpinit", "PID 1 of the capture kernel: save a dump, then reboot", kdumpinit.Run},
 	{"makedumpfile", "filter and compress a core", makedumpfile.Run},

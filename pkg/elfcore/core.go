@@ -119,6 +119,10 @@ func (c *Core) granule() uint64 {
 	return 4096
 }
 
+// Incomplete reports whether the core is marked as lacking memory that it
+// should have.
+func (c *Core) Incomplete() bool { return c.flags&flagIncomplete != 0 }
+
 // Segments returns the PT_LOAD program headers in the order of the file.
 func (c *Core) Segments() []Segment { return c.segments }
 

@@ -68,6 +68,7 @@ type Segment struct {
 type header struct {
 	order    binary.ByteOrder
 	machine  string
+	flags    uint32 // e_flags
 	segments []Segment
 	// notes are the PT_NOTE segments' places in the file.
 	notes []fileRange
@@ -132,6 +133,7 @@ func readHeader(r io.ReaderAt, size uint64) (*header, error) {
 	if n := h.order.Uint16(ehdr[l.phentsize:]); int(n) != l.phdr {
 		return nil, fmt.Errorf("%w: program headers of %d bytes, want %d", ErrFormat, n, l.phdr)
 	}
+	h.flags = h.order.Uint32(ehdr[l.flags:])
 	count, err := h.programHeaderCount(r, ehdr, l, size)
 	if err != nil {
 		return nil, err
