@@ -17,7 +17,7 @@ func (a *applet) dumpDmesg(core *vmcore.Core) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", core.Path, err)
 	}
-	out, err := a.create()
+	out, err := a.create(a.Files[1])
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func (a *applet) dumpDmesg(core *vmcore.Core) error {
 		return err
 	}
 	if !a.DryRun {
-		a.print(a.stdout, commonMessages, "\nThe dmesg log is saved to %s.\n", a.Files[1])
+		a.print(a.messages, commonMessages, "\nThe dmesg log is saved to %s.\n", a.Files[1])
 	}
 	return nil
 }

@@ -6,22 +6,19 @@
 package makedumpfile
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/ukdump/ukdump/pkg/collector"
-	"github.com/ukdump/ukdump/pkg/dump"
 	"github.com/ukdump/ukdump/pkg/vmcore"
 )
 
 const usage = `Usage:
-  makedumpfile [-c|-p|-z] [-d LEVEL[,LEVEL...]] [OPTION...] VMCORE DUMPFILE
+  makedumpfile [-c|-l|-p|-z|-E] [-d LEVEL[,LEVEL...]] [OPTION...] VMCORE DUMPFILE
+  makedumpfile -F [OPTION...] VMCORE > FLATFILE
+  makedumpfile -R DUMPFILE < FLATFILE
+  makedumpfile --split [OPTION...] VMCORE PART PART...
+  makedumpfile --reassemble PART PART... DUMPFILE
   makedumpfile --dump-dmesg [--partial-dmesg] VMCORE LOGFILE
   makedumpfile --mem-usage /proc/kcore
 
@@ -29,7 +26,12 @@ Writes the pages of VMCORE (/proc/vmcore or a copy of it) that are of use for
 finding out why the kernel crashed to DUMPFILE, in the kdump-compressed format.
 Until it is whole the dump is called DUMPFILE-incomplete.
 
-  -c, -p, -z         compress pages with zlib, snappy or zstd
+  -c, -l, -p, -z     compress pages with zlib, LZO, snappy or zstd
+  -E                 write an ELF core
+  -F                 write the flattened form, for pipes, to standard output
+  -R                 make a file of the flattened form on standard input
+  --split            write parts of about the same size, all at the same time
+  --reassemble       make one dump of the parts
   -d LEVEL           leave out pages: the sum of
                         1  zero pages        8  memory of user processes
                         2  page cache       16  free pages
@@ -37,6 +39,7 @@ Until it is whole the dump is called DUMPFILE-incomplete.
                      A second level is tried if the dump does not fit, and so on
   -e                 leave out the struct pages of pages that are left out
   -f                 overwrite DUMPFILE
+  -L SIZE            end the dump, incomplete, when it has SIZE bytes
   --num-threads N    filter and compress with N threads (all CPUs)
   --show-stats       print how many pages were left out, and why
   --json             print that for machines
@@ -51,8 +54,8 @@ Until it is whole the dump is called DUMPFILE-incomplete.
   --non-mmap         read VMCORE instead of mapping it
   -D, -h, -v         print debugging messages, this text, the version
 
-  -b, --cyclic-buffer and --work-dir are accepted and have no effect: there is
-  no cache to size, no second pass and no bitmap file.
+  -b, --cyclic-buffer, --splitblock-size and --work-dir are accepted and have no
+  effect: there is no cache to size, no second pass and no bitmap file.
 
 Exit status:
   0  done
@@ -69,28 +72,31 @@ const (
 )
 
 // Run runs the applet.
-func Run(args []string, _ io.Reader, stdout, stderr io.Writer) int {
+func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	cmd, err := collector.ParseCommand(args)
 	if err != nil {
 		fmt.Fprintf(stderr, "makedumpfile: %v (makedumpfile -h tells more)\n", err)
 		return 1
 	}
-	a := &applet{Command: cmd, stdout: stdout, stderr: stderr}
+	a := &applet{Command: cmd, stdin: stdin, stdout: stdout, messages: stdout, stderr: stderr}
+	if cmd.Flatten {
+		a.messages = stderr // standard output is for the dump
+	}
 	switch {
 	case cmd.Help:
 		fmt.Fprint(stdout, usage)
 		return 0
 	case cmd.Version:
-		fmt.Fprint(stdout, "makedumpfile of ukdump\nlzo\tdisabled\nsnappy\tenabled\nzstd\tenabled\n")
+		fmt.Fprint(stdout, "makedumpfile of ukdump\nlzo\tenabled\nsnappy\tenabled\nzstd\tenabled\n")
 		return 0
 	}
 	if err := a.run(); err != nil {
 		a.print(stderr, errorMessages, "makedumpfile: %v\n", err)
-		a.print(stdout, commonMessages, "\nmakedumpfile Failed.\n")
+		a.print(a.messages, commonMessages, "\nmakedumpfile Failed.\n")
 		return 1
 	}
 	if !cmd.CheckParams && !cmd.JSON && !cmd.MemUsage {
-		a.print(stdout, commonMessages, "\nmakedumpfile Completed.\n")
+		a.print(a.messages, commonMessages, "\nmakedumpfile Completed.\n")
 	}
 	return 0
 }
@@ -98,7 +104,9 @@ func Run(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 // applet is one run.
 type applet struct {
 	*collector.Command
+	stdin          io.Reader
 	stdout, stderr io.Writer
+	messages       io.Writer // where what people read goes, but for errors
 }
 
 // print writes a message if --message-level asks for its kind.
@@ -118,6 +126,12 @@ func (a *applet) run() error {
 	if a.CheckParams {
 		return nil
 	}
+	switch {
+	case a.Rearrange:
+		return a.rearrange()
+	case a.Reassemble:
+		return a.reassemble()
+	}
 	core, err := vmcore.Open(a.Files[0])
 	if err != nil {
 		return err
@@ -135,17 +149,25 @@ func (a *applet) run() error {
 // checkFiles checks how many file names there are.
 func (a *applet) checkFiles() error {
 	n := len(a.Files)
+	want := func(ok bool, what string) error {
+		if ok {
+			return nil
+		}
+		return fmt.Errorf("got %d file names, want %s", n, what)
+	}
 	switch {
 	case a.CheckParams:
 		return nil
-	case a.MemUsage:
-		if n != 1 {
-			return fmt.Errorf("got %d file names, want one: what to read", n)
-		}
-	case n != 2 && !(a.DryRun && n == 1):
-		return fmt.Errorf("got %d file names, want two: what to read and what to write", n)
+	case a.MemUsage, a.Flatten:
+		return want(n == 1, "one: what to read")
+	case a.Rearrange:
+		return want(n == 1, "one: what to write")
+	case a.Reassemble:
+		return want(n >= 3, "three or more: the parts, and what to write")
+	case a.Split:
+		return want(n >= 3, "three or more: what to read, and the parts to write")
 	}
-	return nil
+	return want(n == 2 || a.DryRun && n == 1, "two: what to read and what to write")
 }
 
 // warner returns a function that prints warnings between lines of progress.
@@ -154,41 +176,4 @@ func (a *applet) warner(p *progress) func(string) {
 		p.clear()
 		a.print(a.stderr, commonMessages, "makedumpfile: %s\n", line)
 	}
-}
-
-// dump writes a dump. An incomplete one keeps the name that says so.
-func (a *applet) dump(core *vmcore.Core) error {
-	out, err := a.create()
-	if err != nil {
-		return err
-	}
-	defer out.abort()
-	// An interrupted dump is still one that can be opened.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
-	defer stop()
-	progress := newProgress(a.stderr, a.MessageLevel&progressMessages != 0)
-	a.Progress, a.Warn = progress.update, a.warner(progress)
-	report, err := collector.Save(ctx, core, out, a.Options)
-	progress.finish()
-	switch {
-	case errors.Is(err, dump.ErrIncomplete):
-		out.keep = true
-	case err != nil:
-		return err
-	}
-	a.report(report)
-	if err == nil && report.Incomplete() {
-		err = fmt.Errorf("%w: %d pages cannot be read", dump.ErrIncomplete, report.Unreadable)
-		out.keep = true
-	}
-	if err != nil {
-		return fmt.Errorf("%w; what there is, is in %s", err, out.name())
-	}
-	if err := out.commit(); err != nil {
-		return err
-	}
-	if !a.DryRun && !a.JSON {
-		a.print(a.stdout, commonMessages, "\nThe dumpfile is saved to %s.\n", a.Files[1])
-	}
-	return nil
 }

@@ -5,6 +5,7 @@ package makedumpfile
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,12 +25,12 @@ type output struct {
 	done     bool
 }
 
-// create makes the file that the dump is written to.
-func (a *applet) create() (*output, error) {
+// create makes the file that becomes path.
+func (a *applet) create(path string) (*output, error) {
 	if a.DryRun {
 		return &output{}, nil
 	}
-	o := &output{path: a.Files[1], force: a.Force}
+	o := &output{path: path, force: a.Force}
 	info, err := os.Stat(o.path)
 	switch {
 	case err == nil && !a.Force:
@@ -123,4 +124,95 @@ func syncDir(path string) error {
 	}
 	defer dir.Close()
 	return dir.Sync()
+}
+
+// outputs are the files of one dump: several, if it is split.
+type outputs []*output
+
+// createAll creates an output for each path, one in a dry run without any. After
+// an error those that it did create are returned with it.
+func (a *applet) createAll(paths []string) (outputs, error) {
+	if a.DryRun && len(paths) == 0 {
+		paths = []string{""}
+	}
+	var outs outputs
+	for _, path := range paths {
+		o, err := a.create(path)
+		if err != nil {
+			return outs, err
+		}
+		outs = append(outs, o)
+	}
+	return outs, nil
+}
+
+func (outs outputs) writers(limit int64) []io.WriterAt {
+	var ws []io.WriterAt
+	for _, o := range outs {
+		ws = append(ws, limited(o, limit))
+	}
+	return ws
+}
+
+func (outs outputs) names() []string {
+	var names []string
+	for _, o := range outs {
+		names = append(names, o.name())
+	}
+	return names
+}
+
+func (outs outputs) keep() {
+	for _, o := range outs {
+		o.keep = true
+	}
+}
+
+func (outs outputs) commit() error {
+	for _, o := range outs {
+		if err := o.commit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (outs outputs) abort() {
+	for _, o := range outs {
+		o.abort()
+	}
+}
+
+// limited returns out, or if limit is not 0 a writer that is full at limit bytes.
+func limited(out io.WriterAt, limit int64) io.WriterAt {
+	if limit == 0 {
+		return out
+	}
+	if t, ok := out.(truncatable); ok {
+		return struct {
+			limitedWriter
+			truncatable
+		}{limitedWriter{out, limit}, t}
+	}
+	return limitedWriter{out, limit}
+}
+
+type truncatable interface{ Truncate(size int64) error }
+
+type limitedWriter struct {
+	out   io.WriterAt
+	limit int64
+}
+
+// WriteAt writes what lies below the limit.
+func (l limitedWriter) WriteAt(p []byte, off int64) (int, error) {
+	room := max(l.limit-off, 0)
+	if int64(len(p)) <= room {
+		return l.out.WriteAt(p, off)
+	}
+	n, err := l.out.WriteAt(p[:room], off)
+	if err == nil {
+		err = fmt.Errorf("the limit of %d bytes is reached: %w", l.limit, unix.ENOSPC)
+	}
+	return n, err
 }

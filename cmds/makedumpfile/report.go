@@ -21,7 +21,7 @@ func (a *applet) report(r *collector.Report) {
 	}
 	excluded := r.Zero + r.Excluded.Cache + r.Excluded.CachePrivate + r.Excluded.User +
 		r.Excluded.Free + r.Excluded.HWPoison + r.Excluded.Offline + r.Excluded.StructPages
-	fmt.Fprintln(a.stdout)
+	fmt.Fprintln(a.messages)
 	for _, l := range []struct {
 		name  string
 		pages uint64
@@ -40,16 +40,16 @@ func (a *applet) report(r *collector.Report) {
 		{"  Unreadable pages ", r.Unreadable},
 		{"  Unwritten pages  ", r.Unwritten},
 	} {
-		fmt.Fprintf(a.stdout, "%s: %#016x %12d\n", l.name, l.pages, l.pages)
+		fmt.Fprintf(a.messages, "%s: %#016x %12d\n", l.name, l.pages, l.pages)
 	}
-	fmt.Fprintf(a.stdout, "  (The number of pages is reduced to %d%%.)\n", (r.Kept-r.Zero)*100/max(r.RAM, 1))
-	fmt.Fprintf(a.stdout, "Write bytes     : %d\n", r.Bytes)
+	fmt.Fprintf(a.messages, "  (The number of pages is reduced to %d%%.)\n", (r.Kept-r.Zero)*100/max(r.RAM, 1))
+	fmt.Fprintf(a.messages, "Write bytes     : %d\n", r.Bytes)
 }
 
 // reportJSON prints one object. Every value is a number or a truth value, so
 // that nothing needs quoting.
 func (a *applet) reportJSON(r *collector.Report) {
-	fmt.Fprintf(a.stdout, `{"level":%d,"page_size":%d,"pages_ram":%d,"pages_kept":%d,"pages_zero":%d,`+
+	fmt.Fprintf(a.messages, `{"level":%d,"page_size":%d,"pages_ram":%d,"pages_kept":%d,"pages_zero":%d,`+
 		`"excluded":{"cache":%d,"cache_private":%d,"user":%d,"free":%d,"hwpoison":%d,"offline":%d,"struct_pages":%d},`+
 		`"pages_unreadable":%d,"pages_unwritten":%d,"bytes":%d,"complete":%t}`+"\n",
 		r.Level, r.PageSize, r.RAM, r.Kept, r.Zero,

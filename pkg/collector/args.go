@@ -23,6 +23,10 @@ type Command struct {
 	DumpDmesg     bool // write the kernel log instead of a dump
 	PartialDmesg  bool // of the log, what came after it was last cleared
 	MemUsage      bool // print a table of what memory is used for
+	Flatten       bool // write the flattened form to standard output
+	Rearrange     bool // make a file of the flattened form on standard input
+	Split         bool // write the dump in parts, one for each file
+	Reassemble    bool // make one dump of the parts of a split one
 	DryRun        bool // do everything but write
 	Force         bool // overwrite an existing file
 	ShowStats     bool // print a report of the pages
@@ -31,6 +35,8 @@ type Command struct {
 	// MessageLevel is a sum of 1 progress, 2 common, 4 error, 8 debug and
 	// 16 report messages.
 	MessageLevel int
+	// Limit bounds the size of each output file in bytes; 0 means not at all.
+	Limit int64
 	// NoEffect names the options that were given and change nothing here.
 	NoEffect []string
 }
@@ -53,11 +59,15 @@ const (
 
 var options = [...]option{
 	{short: 'c', set: codec(compress.Zlib)},
-	{short: 'l', refused: notYet},
+	{short: 'l', set: codec(compress.LZO)},
 	{short: 'p', set: codec(compress.Snappy)},
 	{short: 'z', set: codec(compress.Zstd)},
 	{short: 'd', arg: true, set: (*Command).setLevels},
 	{short: 'e', set: toggle(func(c *Command) *bool { return &c.StructPages })},
+	{short: 'E', set: toggle(func(c *Command) *bool { return &c.ELF })},
+	{short: 'F', set: toggle(func(c *Command) *bool { return &c.Flatten })},
+	{short: 'R', set: toggle(func(c *Command) *bool { return &c.Rearrange })},
+	{short: 'L', arg: true, set: (*Command).setLimit},
 	{short: 'f', set: toggle(func(c *Command) *bool { return &c.Force })},
 	{short: 'h', long: "help", set: toggle(func(c *Command) *bool { return &c.Help })},
 	{short: 'v', set: toggle(func(c *Command) *bool { return &c.Version })},
@@ -65,6 +75,8 @@ var options = [...]option{
 	{long: "check-params", set: toggle(func(c *Command) *bool { return &c.CheckParams })},
 	{long: "dump-dmesg", set: toggle(func(c *Command) *bool { return &c.DumpDmesg })},
 	{long: "partial-dmesg", set: toggle(func(c *Command) *bool { return &c.PartialDmesg })},
+	{long: "split", set: toggle(func(c *Command) *bool { return &c.Split })},
+	{long: "reassemble", set: toggle(func(c *Command) *bool { return &c.Reassemble })},
 	{long: "dry-run", set: toggle(func(c *Command) *bool { return &c.DryRun })},
 	{long: "show-stats", set: toggle(func(c *Command) *bool { return &c.ShowStats })},
 	{long: "json", set: toggle(func(c *Command) *bool { return &c.JSON })},
@@ -73,15 +85,12 @@ var options = [...]option{
 
 	{short: 'b', arg: true, set: noEffect("-b")},
 	{long: "cyclic-buffer", arg: true, set: noEffect("--cyclic-buffer")},
+	{long: "splitblock-size", arg: true, set: noEffect("--splitblock-size")},
 	{long: "work-dir", arg: true, set: noEffect("--work-dir")},
 	{long: "non-mmap", set: toggle(func(c *Command) *bool { return &c.NoMmap })},
 
-	{short: 'E', refused: notYet},
-	{short: 'F', refused: notYet},
 	{short: 'g', arg: true, refused: notYet},
 	{short: 'i', arg: true, refused: notYet},
-	{short: 'L', arg: true, refused: notYet},
-	{short: 'R', refused: notYet},
 	{short: 'x', arg: true, refused: notYet},
 	{short: 'X', refused: xenReason},
 	{long: "config", arg: true, refused: eraseRules},
@@ -89,9 +98,6 @@ var options = [...]option{
 	{long: "eppic", arg: true, refused: eraseRules},
 	{long: "extension", arg: true, refused: "extensions are foreign programs"},
 	{long: "mem-usage", set: toggle(func(c *Command) *bool { return &c.MemUsage })},
-	{long: "reassemble", refused: notYet},
-	{long: "split", refused: notYet},
-	{long: "splitblock-size", arg: true, refused: notYet},
 	{long: "vtop", arg: true, refused: notYet},
 	{long: "xen-syms", arg: true, refused: xenReason},
 	{long: "xen-vmcoreinfo", arg: true, refused: xenReason},
@@ -130,7 +136,20 @@ func ParseCommand(args []string) (*Command, error) {
 			c.Files = append(c.Files, arg)
 		}
 	}
-	return c, nil
+	return c, c.check()
+}
+
+// check refuses options that contradict each other.
+func (c *Command) check() error {
+	switch {
+	case c.ELF && c.Codec != compress.None:
+		return fmt.Errorf("option -E: an ELF core cannot be compressed with %v", c.Codec)
+	case c.ELF && c.Split:
+		return errors.New("option --split: an ELF core has no parts")
+	case c.Flatten && c.Split:
+		return errors.New("option -F: one stream cannot have the parts of --split")
+	}
+	return nil
 }
 
 // shorts applies joined short options, for example the "zd31" of -zd31, and
@@ -280,6 +299,16 @@ func (c *Command) setLevels(value string) error {
 	return nil
 }
 
+// setLimit reads -L: a number of bytes, in decimal, or hexadecimal after 0x.
+func (c *Command) setLimit(value string) error {
+	n, err := strconv.ParseInt(value, 0, 64)
+	if err != nil || n <= 0 {
+		return fmt.Errorf("%q is not a number of bytes", value)
+	}
+	c.Limit = n
+	return nil
+}
+
 // ParseArgs reads a core_collector command line, for example
 // ["makedumpfile", "-z", "-d", "31"]: the program's name and options that say
 // what to write; files are not given, they are the capture run's. An option
@@ -298,8 +327,11 @@ func ParseArgs(args []string) (Options, error) {
 	if len(c.Files) > 0 {
 		return Options{}, fmt.Errorf("makedumpfile: %q: the capture run names the files", c.Files[0])
 	}
-	if c.Help || c.Version || c.CheckParams || c.DumpDmesg || c.DryRun || c.MemUsage {
+	if c.Help || c.Version || c.CheckParams || c.DumpDmesg || c.DryRun || c.MemUsage || c.Rearrange || c.Reassemble {
 		return Options{}, errors.New("makedumpfile: options that write no dump have no place in a core collector")
+	}
+	if c.Flatten || c.Split || c.Limit != 0 {
+		return Options{}, errors.New("makedumpfile: options -F, --split and -L are the target's to decide, not the core collector's")
 	}
 	return c.Options, nil
 }

@@ -34,7 +34,9 @@ type Options struct {
 	// without private data, 4 all page cache, 8 user data, 16 free pages. The
 	// first is taken, the next one when the dump does not fit; none means 0.
 	Levels []int
-	// Codec compresses pages.
+	// ELF asks for an ELF core instead of a kdump-compressed dump.
+	ELF bool
+	// Codec compresses the pages of a kdump-compressed dump.
 	Codec compress.Codec
 	// StructPages asks to leave out the struct pages of pages that are left out.
 	StructPages bool
@@ -98,6 +100,12 @@ type truncater interface{ Truncate(size int64) error }
 // other error there is none. A dump that only lacks pages which could not be
 // read is no error; see Report.Incomplete.
 func Save(ctx context.Context, core *vmcore.Core, out io.WriterAt, opts Options) (*Report, error) {
+	return SaveSplit(ctx, core, []io.WriterAt{out}, opts)
+}
+
+// SaveSplit is Save for a dump in several parts, all written at the same time.
+// A dump in more than one part must be kdump-compressed.
+func SaveSplit(ctx context.Context, core *vmcore.Core, outs []io.WriterAt, opts Options) (*Report, error) {
 	if opts.Warn == nil {
 		opts.Warn = func(string) {}
 	}
@@ -109,21 +117,31 @@ func Save(ctx context.Context, core *vmcore.Core, out io.WriterAt, opts Options)
 		levels = []int{0}
 	}
 	for {
-		report, err := save(ctx, core, out, levels[0], &opts)
+		report, err := save(ctx, core, outs, levels[0], &opts)
 		levels = levels[1:]
-		t, canRestart := out.(truncater)
-		if !errors.Is(err, unix.ENOSPC) || len(levels) == 0 || !canRestart {
+		if !errors.Is(err, unix.ENOSPC) || len(levels) == 0 || !canRestart(outs) {
 			return report, err
 		}
 		opts.Warn(fmt.Sprintf("the dump does not fit, trying dump level %d: %v", levels[0], err))
-		if err := t.Truncate(0); err != nil {
-			return nil, err
+		for _, out := range outs {
+			if err := out.(truncater).Truncate(0); err != nil {
+				return nil, err
+			}
 		}
 	}
 }
 
+func canRestart(outs []io.WriterAt) bool {
+	for _, out := range outs {
+		if _, ok := out.(truncater); !ok {
+			return false
+		}
+	}
+	return true
+}
+
 // save makes one dump.
-func save(ctx context.Context, core *vmcore.Core, out io.WriterAt, level int, opts *Options) (*Report, error) {
+func save(ctx context.Context, core *vmcore.Core, outs []io.WriterAt, level int, opts *Options) (*Report, error) {
 	pages, err := choose(ctx, core, level, opts)
 	if err != nil {
 		return nil, err
@@ -143,7 +161,7 @@ func save(ctx context.Context, core *vmcore.Core, out io.WriterAt, level int, op
 	if pages.NoStructPages {
 		job.Meta.Status |= diskdump.NoVmemmap
 	}
-	stats, err := dump.WriteDiskdump(ctx, out, job)
+	stats, err := write(ctx, outs, job, opts.ELF)
 	if err != nil && !errors.Is(err, dump.ErrIncomplete) {
 		return nil, err
 	}
@@ -155,6 +173,17 @@ func save(ctx context.Context, core *vmcore.Core, out io.WriterAt, level int, op
 		RAM: pages.RAM.Count(), Kept: kept, Zero: stats.Zero, Excluded: pages.Excluded,
 		Unreadable: stats.Unreadable, Unwritten: stats.Unwritten, Bytes: stats.Bytes,
 	}, err
+}
+
+// write writes the dump in its format.
+func write(ctx context.Context, outs []io.WriterAt, job *dump.Job, elf bool) (dump.Stats, error) {
+	switch {
+	case len(outs) > 1:
+		return dump.WriteSplit(ctx, outs, job)
+	case elf:
+		return dump.WriteELF(ctx, outs[0], job)
+	}
+	return dump.WriteDiskdump(ctx, outs[0], job)
 }
 
 // choose selects the pages. At levels 0 and 1 a kernel that is not understood

@@ -34,15 +34,9 @@ type Options struct {
 }
 
 // All returns the selection of every page that core has, at level 0 or 1: what
-// can be had without understanding the kernel. PageSize is taken from
-// VMCOREINFO, from the format, or is 4096.
+// can be had without understanding the kernel.
 func All(core *vmcore.Core, level int) *Selection {
-	pageSize := uint64(4096)
-	if core.Info != nil {
-		pageSize = core.Info.PageSize()
-	} else if n := core.PageSize(); n != 0 {
-		pageSize = n
-	}
+	pageSize := core.PageSize()
 	s := &Selection{PageSize: int(pageSize), Level: level & LevelZero}
 	shift := s.pageShift()
 	// The bitmaps are sized by the memory there is: a format's Open has

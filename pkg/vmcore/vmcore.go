@@ -61,3 +61,15 @@ type Core struct {
 	// InfoErr is why Info is nil.
 	InfoErr error
 }
+
+// PageSize returns the crashed kernel's page size in bytes: as VMCOREINFO has
+// it, as the format has it, or the smallest that there is.
+func (c *Core) PageSize() uint64 {
+	if c.Info != nil {
+		return c.Info.PageSize()
+	}
+	if n := c.Source.PageSize(); n != 0 {
+		return n
+	}
+	return 4096
+}
