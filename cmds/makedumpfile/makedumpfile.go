@@ -156,14 +156,14 @@ func (a *applet) checkFiles() error {
 		return fmt.Errorf("got %d file names, want %s", n, what)
 	}
 	switch {
-	case a.CheckParams:
-		return nil
+	case a.CheckParams && n == 0:
+		return nil // the options alone can be checked, too
 	case a.MemUsage, a.Flatten:
 		return want(n == 1, "one: what to read")
 	case a.Rearrange:
 		return want(n == 1, "one: what to write")
 	case a.Reassemble:
-		return want(n >= 3, "three or more: the parts, and what to write")
+		return want(n >= 2, "two or more: the parts, and what to write")
 	case a.Split:
 		return want(n >= 3, "three or more: what to read, and the parts to write")
 	}
