@@ -151,12 +151,15 @@ func (c *Core) Phys(addr mem.PhysAddr) []byte {
 // Virt is Phys for a virtual address. It knows what was mapped; it does not
 // look at the page tables.
 func (c *Core) Virt(addr mem.VirtAddr) []byte {
-	phys, ok := c.b.tables.Lookup(addr)
+	phys, ok := c.Lookup(addr)
 	if !ok {
 		panic(fmt.Sprintf("coretest: nothing mapped at %v", addr))
 	}
 	return c.Phys(phys)
 }
+
+// Lookup returns what virt was mapped to, without looking at the page tables.
+func (c *Core) Lookup(virt mem.VirtAddr) (mem.PhysAddr, bool) { return c.b.tables.Lookup(virt) }
 
 // PageAddr returns the address of the struct page of pfn.
 func (c *Core) PageAddr(pfn mem.PFN) mem.VirtAddr { return c.b.pageAddr(pfn) }
