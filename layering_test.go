@@ -23,7 +23,7 @@ var layers = []struct {
 }{
 	{"words", "mem", ""},
 	{"core", "vmcore elfcore diskdump vmcoreinfo compress", "words"},
-	{"meaning", "addrxlat kstruct kallsyms btf printk memmap pagefilter", "words core"},
+	{"meaning", "addrxlat kstruct kallsyms btf vmlinux printk memmap pagefilter", "words core"},
 	{"output", "dump", "words core meaning"},
 	{"target", "target", ""}, // moves bytes and knows no dump
 	{"machine", "config kmod blockdev netconf watchdog kexec", "words"},

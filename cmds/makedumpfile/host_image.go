@@ -15,3 +15,11 @@ import (
 func (a *applet) memUsage(*vmcore.Core) error {
 	return errors.New("option --mem-usage: not in the capture image")
 }
+
+func (a *applet) readInfo(*vmcore.Core) error {
+	return errors.New("options -x and -i: not in the capture image, whose /proc/vmcore has VMCOREINFO")
+}
+
+func (a *applet) writeInfo() error {
+	return errors.New("option -g: not in the capture image")
+}

@@ -21,6 +21,7 @@ const usage = `Usage:
   makedumpfile --reassemble PART PART... DUMPFILE
   makedumpfile --dump-dmesg [--partial-dmesg] VMCORE LOGFILE
   makedumpfile --mem-usage /proc/kcore
+  makedumpfile -g VMCOREINFO -x VMLINUX
 
 Writes the pages of VMCORE (/proc/vmcore or a copy of it) that are of use for
 finding out why the kernel crashed to DUMPFILE, in the kdump-compressed format.
@@ -49,6 +50,10 @@ Until it is whole the dump is called DUMPFILE-incomplete.
   --partial-dmesg    ... what came after it was last cleared
   --mem-usage        print instead how many pages a dump of the running kernel
                      would have of each kind (/proc/kcore), or of a saved core
+  -x VMLINUX         read what VMCORE does not say of its kernel from the kernel's
+                     ELF file: its symbol table and .BTF
+  -i VMCOREINFO      read that from a file made with -g
+  -g VMCOREINFO      write that file
   --message-level N  print 1 progress, 2 common, 4 error, 8 debug, 16 report
                      messages; the sum of them (7)
   --non-mmap         read VMCORE instead of mapping it
@@ -60,6 +65,7 @@ Until it is whole the dump is called DUMPFILE-incomplete.
 Exit status:
   0  done
   1  failed, or the dump is incomplete and keeps that name
+  2  the file of -i is about another kernel than VMCORE
 `
 
 // Levels of messages, as bits of --message-level.
@@ -78,7 +84,7 @@ func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "makedumpfile: %v (makedumpfile -h tells more)\n", err)
 		return 1
 	}
-	a := &applet{Command: cmd, stdin: stdin, stdout: stdout, messages: stdout, stderr: stderr}
+	a := &applet{Command: cmd, stdin: stdin, stdout: stdout, messages: stdout, stderr: stderr, failed: 1}
 	if cmd.Flatten {
 		a.messages = stderr // standard output is for the dump
 	}
@@ -93,7 +99,7 @@ func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err := a.run(); err != nil {
 		a.print(stderr, errorMessages, "makedumpfile: %v\n", err)
 		a.print(a.messages, commonMessages, "\nmakedumpfile Failed.\n")
-		return 1
+		return a.failed
 	}
 	if !cmd.CheckParams && !cmd.JSON && !cmd.MemUsage {
 		a.print(a.messages, commonMessages, "\nmakedumpfile Completed.\n")
@@ -107,6 +113,7 @@ type applet struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	messages       io.Writer // where what people read goes, but for errors
+	failed         int       // the exit status if it fails
 }
 
 // print writes a message if --message-level asks for its kind.
@@ -131,12 +138,19 @@ func (a *applet) run() error {
 		return a.rearrange()
 	case a.Reassemble:
 		return a.reassemble()
+	case a.WriteInfo != "":
+		return a.writeInfo()
 	}
 	core, err := vmcore.Open(a.Files[0])
 	if err != nil {
 		return err
 	}
 	defer core.Close()
+	if a.Vmlinux != "" || a.InfoFile != "" {
+		if err := a.readInfo(core); err != nil {
+			return err
+		}
+	}
 	switch {
 	case a.DumpDmesg:
 		return a.dumpDmesg(core)
@@ -158,6 +172,8 @@ func (a *applet) checkFiles() error {
 	switch {
 	case a.CheckParams && n == 0:
 		return nil // the options alone can be checked, too
+	case a.WriteInfo != "":
+		return want(n == 0, "none besides those of -g and -x")
 	case a.MemUsage, a.Flatten:
 		return want(n == 1, "one: what to read")
 	case a.Rearrange:

@@ -37,6 +37,12 @@ type Command struct {
 	MessageLevel int
 	// Limit bounds the size of each output file in bytes; 0 means not at all.
 	Limit int64
+	// Vmlinux is the kernel's ELF file and InfoFile a file with VMCOREINFO, for
+	// cores that do not say what their kernel is like; "" if not given.
+	Vmlinux, InfoFile string
+	// WriteInfo is the file to write VMCOREINFO to that is made from Vmlinux,
+	// instead of a dump; "" if not given.
+	WriteInfo string
 	// NoEffect names the options that were given and change nothing here.
 	NoEffect []string
 }
@@ -68,6 +74,9 @@ var options = [...]option{
 	{short: 'F', set: toggle(func(c *Command) *bool { return &c.Flatten })},
 	{short: 'R', set: toggle(func(c *Command) *bool { return &c.Rearrange })},
 	{short: 'L', arg: true, set: (*Command).setLimit},
+	{short: 'g', arg: true, set: name(func(c *Command) *string { return &c.WriteInfo })},
+	{short: 'i', arg: true, set: name(func(c *Command) *string { return &c.InfoFile })},
+	{short: 'x', arg: true, set: name(func(c *Command) *string { return &c.Vmlinux })},
 	{short: 'f', set: toggle(func(c *Command) *bool { return &c.Force })},
 	{short: 'h', long: "help", set: toggle(func(c *Command) *bool { return &c.Help })},
 	{short: 'v', set: toggle(func(c *Command) *bool { return &c.Version })},
@@ -89,9 +98,6 @@ var options = [...]option{
 	{long: "work-dir", arg: true, set: noEffect("--work-dir")},
 	{long: "non-mmap", set: toggle(func(c *Command) *bool { return &c.NoMmap })},
 
-	{short: 'g', arg: true, refused: notYet},
-	{short: 'i', arg: true, refused: notYet},
-	{short: 'x', arg: true, refused: notYet},
 	{short: 'X', refused: xenReason},
 	{long: "config", arg: true, refused: eraseRules},
 	{long: "diskset", arg: true, refused: "sadump dumps are not supported"},
@@ -148,6 +154,10 @@ func (c *Command) check() error {
 		return errors.New("option --split: an ELF core has no parts")
 	case c.Flatten && c.Split:
 		return errors.New("option -F: one stream cannot have the parts of --split")
+	case c.InfoFile != "" && c.Vmlinux != "":
+		return errors.New("option -i: -x says the same already")
+	case c.WriteInfo != "" && c.Vmlinux == "":
+		return errors.New("option -g: -x must name the kernel file to read")
 	}
 	return nil
 }
@@ -253,6 +263,16 @@ func toggle(field func(*Command) *bool) func(*Command, string) error {
 	}
 }
 
+func name(field func(*Command) *string) func(*Command, string) error {
+	return func(c *Command, value string) error {
+		if value == "" {
+			return errors.New("it names no file")
+		}
+		*field(c) = value
+		return nil
+	}
+}
+
 func codec(codec compress.Codec) func(*Command, string) error {
 	return func(c *Command, _ string) error {
 		c.Codec = codec
@@ -329,6 +349,9 @@ func ParseArgs(args []string) (Options, error) {
 	}
 	if c.Help || c.Version || c.CheckParams || c.DumpDmesg || c.DryRun || c.MemUsage || c.Rearrange || c.Reassemble {
 		return Options{}, errors.New("makedumpfile: options that write no dump have no place in a core collector")
+	}
+	if c.Vmlinux != "" || c.InfoFile != "" {
+		return Options{}, errors.New("makedumpfile: options -x and -i have no place in a core collector: /proc/vmcore has VMCOREINFO")
 	}
 	if c.Flatten || c.Split || c.Limit != 0 {
 		return Options{}, errors.New("makedumpfile: options -F, --split and -L are the target's to decide, not the core collector's")
