@@ -142,6 +142,9 @@ func canRestart(outs []io.WriterAt) bool {
 
 // save makes one dump.
 func save(ctx context.Context, core *vmcore.Core, outs []io.WriterAt, level int, opts *Options) (*Report, error) {
+	if err := checkSpan(core); err != nil && !opts.ELF {
+		return nil, err
+	}
 	pages, err := choose(ctx, core, level, opts)
 	if err != nil {
 		return nil, err

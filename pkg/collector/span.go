@@ -8,7 +8,6 @@ import (
 	"math/bits"
 
 	"github.com/ukdump/ukdump/pkg/mem"
-	"github.com/ukdump/ukdump/pkg/pagefilter"
 	"github.com/ukdump/ukdump/pkg/vmcore"
 )
 
@@ -23,14 +22,15 @@ const smallBitmaps = 64 << 20
 // checkSpan refuses cores whose dump would have larger bitmaps than they have
 // memory: machines leave terabytes between their memory, but have some, too.
 // One lying program header could fill the disk otherwise.
-func checkSpan(core *vmcore.Core, pages *pagefilter.Selection) error {
+func checkSpan(core *vmcore.Core) error {
 	if _, ok := core.Source.(describer); ok {
 		return nil // it has bitmaps of that size itself
 	}
-	bitmaps := uint64(pages.RAM.Len()) / 8 * 2
-	present := mem.NewBitmap(pages.RAM.Len())
-	core.FillPresent(present, uint(bits.TrailingZeros(uint(pages.PageSize))))
-	memory := present.Count() * uint64(pages.PageSize)
+	shift := uint(bits.TrailingZeros64(core.PageSize()))
+	frames := (core.End() + mem.PhysAddr(core.PageSize()-1)).PFN(shift)
+	present := mem.NewBitmap(frames)
+	core.FillPresent(present, shift)
+	bitmaps, memory := uint64(frames)/8*2, present.Count()<<shift
 	if bitmaps > smallBitmaps && bitmaps > memory {
 		return fmt.Errorf("%s: %d bytes of memory below %v: %w", core.Path, memory, core.End(), ErrSpan)
 	}
