@@ -23,13 +23,14 @@ func meta(core *vmcore.Core) diskdump.Meta {
 	if d, ok := core.Source.(describer); ok {
 		m := *d.Meta()
 		m.Status, m.Split, m.Part = 0, false, mem.PFNRange{}
+		m.Notes = notes(core)
 		return m
 	}
 	m := diskdump.Meta{
 		Order: core.Order(),
 		Uts:   utsname(core),
 		CPUs:  max(elfcore.CountCPUs(core.Notes(), core.Order()), 1),
-		Notes: core.Notes(),
+		Notes: notes(core),
 		Time:  time.Now().Unix(),
 	}
 	if core.Info == nil {
@@ -41,6 +42,17 @@ func meta(core *vmcore.Core) diskdump.Meta {
 	physBase, _ := core.Info.Number("phys_base")
 	m.PhysBase = uint64(physBase)
 	return m
+}
+
+// notes returns the core's notes, as they are but for VMCOREINFO that was come by
+// otherwise, for a core that had none: who reads the dump needs it as well.
+func notes(core *vmcore.Core) []byte {
+	b := core.Notes()
+	note, ok := elfcore.FindVMCoreInfo(b, core.Order())
+	if core.Info == nil || ok && bytes.Equal(note.Desc, core.Info.Raw()) {
+		return b
+	}
+	return elfcore.ReplaceVMCoreInfo(b, core.Order(), core.Info.Raw())
 }
 
 // utsname returns the crashed kernel's utsname, from its memory. What cannot be

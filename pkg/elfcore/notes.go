@@ -5,10 +5,14 @@ package elfcore
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // TypePRStatus is the type of a "CORE" note with the registers of one CPU.
 const TypePRStatus = 1
+
+// infoName is the name of the VMCOREINFO note.
+const infoName = "VMCOREINFO"
 
 // Note is one entry of a PT_NOTE segment.
 type Note struct {
@@ -53,11 +57,35 @@ func ParseNotes(b []byte, order binary.ByteOrder) ([]Note, error) {
 	return notes, nil
 }
 
+// ReplaceVMCoreInfo returns the contents of a PT_NOTE segment with VMCOREINFO of
+// the given contents at its end, instead of what there was.
+func ReplaceVMCoreInfo(b []byte, order binary.ByteOrder, info []byte) []byte {
+	notes, _ := ParseNotes(b, order)
+	notes = slices.DeleteFunc(notes, func(n Note) bool { return n.Name == infoName })
+	var out []byte
+	for _, n := range append(notes, Note{Name: infoName, Desc: info}) {
+		out = appendNote(out, order, n)
+	}
+	return out
+}
+
+// appendNote appends a note, as ParseNotes reads it.
+func appendNote(b []byte, order binary.ByteOrder, n Note) []byte {
+	var header [12]byte
+	order.PutUint32(header[0:], uint32(len(n.Name)+1))
+	order.PutUint32(header[4:], uint32(len(n.Desc)))
+	order.PutUint32(header[8:], n.Type)
+	b = append(append(b, header[:]...), n.Name...)
+	b = append(b, make([]byte, 1+-(len(n.Name)+1)&3)...)
+	b = append(b, n.Desc...)
+	return append(b, make([]byte, -len(n.Desc)&3)...)
+}
+
 // FindVMCoreInfo returns the VMCOREINFO note of a PT_NOTE segment's contents.
 func FindVMCoreInfo(b []byte, order binary.ByteOrder) (Note, bool) {
 	notes, _ := ParseNotes(b, order)
 	for _, n := range notes {
-		if n.Name == "VMCOREINFO" {
+		if n.Name == infoName {
 			return n, true
 		}
 	}

@@ -35,6 +35,25 @@ func TestNotes(t *testing.T) {
 	}
 }
 
+// TestReplaceVMCoreInfo makes notes with another VMCOREINFO, whatever there was.
+func TestReplaceVMCoreInfo(t *testing.T) {
+	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
+		cpu := coretest.Note(order, "CORE", 1, []byte("registers of CPU 0!"))
+		odd := coretest.Note(order, "ODD", 7, nil)
+		old := coretest.Note(order, "VMCOREINFO", 0, []byte("old"))
+		want := slices.Concat(cpu, odd, coretest.Note(order, "VMCOREINFO", 0, []byte("A=B\n\n")))
+		for name, b := range map[string][]byte{
+			"none": slices.Concat(cpu, odd), "first": slices.Concat(old, cpu, odd), "last": slices.Concat(cpu, odd, old),
+			"twice": slices.Concat(old, cpu, old, odd), "padding": slices.Concat(cpu, odd, old, make([]byte, 64)),
+			"damaged": slices.Concat(cpu, odd, old[:13]),
+		} {
+			if got := elfcore.ReplaceVMCoreInfo(b, order, []byte("A=B\n\n")); !bytes.Equal(got, want) {
+				t.Errorf("%v, %s: ReplaceVMCoreInfo() = %q, want %q", order, name, got, want)
+			}
+		}
+	}
+}
+
 func TestBadNotes(t *testing.T) {
 	le := binary.LittleEndian
 	good := coretest.Note(le, "CORE", 1, []byte("registers"))
