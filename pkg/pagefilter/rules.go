@@ -3,19 +3,27 @@
 package pagefilter
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/bits"
 
 	"github.com/ukdump/ukdump/pkg/kstruct"
 )
 
-// rules decides from a struct page what a page is for. It is made once, so that the scan only compares masks and numbers. A mask of 0 is
-// a flag that is not known: it never matches.
+// rules decides from a struct page what a page is for. It is made once, so that
+// the scan only compares masks and numbers. They are as a little-endian machine
+// finds them in the core, whose own byte order thus does not matter. A mask of
+// 0 is a flag that is not known: it never matches.
 type rules struct {
 	page kstruct.Page
 	swap bool // the core's byte order is not little-endian
 
 	lru, private, swapCache, swapBacked, slab, head, hwPoison uint64
+
+	allFlags uint64 // the flags above
+	tail     uint64 // of CompoundHead: the page is a tail page
+	anon     uint64 // of Mapping: the page is anonymous
+	typed    uint32 // of MapCount: it may be a pageType
 
 	slabType, buddyType, offlineType, unacceptedType, hugetlbType pageType
 
@@ -64,24 +72,14 @@ func newRules(k *kstruct.Kernel, page kstruct.Page, pageShift uint, bigEndian bo
 	}
 	r := &rules{
 		page: page, swap: bigEndian,
-		lru: flag(k, "PG_lru"), private: flag(k, "PG_private"),
-		swapCache: flag(k, "PG_swapcache"), swapBacked: flag(k, "PG_swapbacked"),
-		slab: flag(k, "PG_slab"), hwPoison: flag(k, "PG_hwpoison"),
-		slabType:       mapCountType(k, "PAGE_SLAB_MAPCOUNT_VALUE"),
-		buddyType:      mapCountType(k, "PAGE_BUDDY_MAPCOUNT_VALUE"),
-		offlineType:    mapCountType(k, "PAGE_OFFLINE_MAPCOUNT_VALUE"),
-		unacceptedType: mapCountType(k, "PAGE_UNACCEPTED_MAPCOUNT_VALUE"),
-		hugetlbType:    mapCountType(k, "PAGE_HUGETLB_MAPCOUNT_VALUE"),
-		maxOrder:       uint(bits.Len64(maxCompoundBytes>>pageShift) - 1),
-
+		maxOrder:            uint(bits.Len64(maxCompoundBytes>>pageShift) - 1),
 		excludeCache:        level&(LevelCache|LevelCachePrivate) != 0,
 		excludeCachePrivate: level&LevelCachePrivate != 0,
 		excludeUser:         level&LevelUser != 0,
 		excludeFree:         level&LevelFree != 0,
 	}
-	if n, ok := k.Number("PG_head_mask"); ok {
-		r.head = uint64(n)
-	}
+	r.setFlags(k)
+	r.setTypes(k)
 	if level <= LevelZero && r.hwPoison == 0 {
 		// makedumpfile has no reason to look at struct pages then.
 		r.offlineType = pageType{}
@@ -92,29 +90,75 @@ func newRules(k *kstruct.Kernel, page kstruct.Page, pageShift uint, bigEndian bo
 	return r
 }
 
+// setFlags finds out the bits of the fields that are words.
+func (r *rules) setFlags(k *kstruct.Kernel) {
+	for _, f := range []struct {
+		mask *uint64
+		name string
+	}{
+		{&r.lru, "PG_lru"}, {&r.private, "PG_private"}, {&r.swapCache, "PG_swapcache"},
+		{&r.swapBacked, "PG_swapbacked"}, {&r.slab, "PG_slab"}, {&r.hwPoison, "PG_hwpoison"},
+	} {
+		*f.mask = r.flag(k, f.name)
+		r.allFlags |= *f.mask
+	}
+	if n, ok := k.Number("PG_head_mask"); ok {
+		r.head = r.word(uint64(n))
+		r.allFlags |= r.head
+	}
+	r.tail, r.anon = r.word(1), r.word(1)
+}
+
 // flag returns the mask of a page flag, given by its bit number.
-func flag(k *kstruct.Kernel, name string) uint64 {
+func (r *rules) flag(k *kstruct.Kernel, name string) uint64 {
 	n, ok := k.Number(name)
 	if !ok || n < 0 || n > 63 {
 		return 0
 	}
-	return 1 << n
+	return r.word(1 << n)
 }
 
-// mapCountType returns the page type of a PAGE_*_MAPCOUNT_VALUE. Since 6.12 the
+// word turns a number into what a little-endian machine finds in the core where
+// that number is, and back.
+func (r *rules) word(n uint64) uint64 {
+	if r.swap {
+		return bits.ReverseBytes64(n)
+	}
+	return n
+}
+
+// setTypes finds out the page types.
+func (r *rules) setTypes(k *kstruct.Kernel) {
+	r.slabType = r.pageType(k, "PAGE_SLAB_MAPCOUNT_VALUE")
+	r.buddyType = r.pageType(k, "PAGE_BUDDY_MAPCOUNT_VALUE")
+	r.offlineType = r.pageType(k, "PAGE_OFFLINE_MAPCOUNT_VALUE")
+	r.unacceptedType = r.pageType(k, "PAGE_UNACCEPTED_MAPCOUNT_VALUE")
+	r.hugetlbType = r.pageType(k, "PAGE_HUGETLB_MAPCOUNT_VALUE")
+	r.typed = r.half(1 << 31)
+}
+
+// pageType returns the page type of a PAGE_*_MAPCOUNT_VALUE. Since 6.12 the
 // type is the top byte of the field and the kernel writes zeros below
 // (4ffca5a96678); should it use those bits some day, they must not matter.
 // Before, all bits of the field count.
-func mapCountType(k *kstruct.Kernel, name string) pageType {
+func (r *rules) pageType(k *kstruct.Kernel, name string) pageType {
 	n, ok := k.Number(name)
 	if value := int32(n); !ok || value >= -1 {
 		return pageType{} // a number of mappings, or -1: there are none
 	}
-	value := uint32(n)
+	value, mask := uint32(n), ^uint32(0)
 	if value&0xffffff == 0 {
-		return pageType{0xff000000, value}
+		mask = 0xff000000
 	}
-	return pageType{0xffffffff, value}
+	return pageType{r.half(mask), r.half(value)}
+}
+
+// half is word for half a word.
+func (r *rules) half(n uint32) uint32 {
+	if r.swap {
+		return bits.ReverseBytes32(n)
+	}
+	return n
 }
 
 // setCompound finds out where this kernel keeps the order of a compound page
@@ -122,7 +166,7 @@ func mapCountType(k *kstruct.Kernel, name string) pageType {
 // page type since 6.9 (d99e3140a4d3), a flag in the second page since 6.6,
 // bytes of struct folio since 6.3, bytes of the second struct page before.
 func (r *rules) setCompound(k *kstruct.Kernel) {
-	r.hugetlb.flag = flag(k, "PG_hugetlb")
+	r.hugetlb.flag = r.flag(k, "PG_hugetlb")
 	if r.hugetlbType.mask != 0 || r.hugetlb.flag != 0 {
 		// The order is the low byte of folio._flags_1.
 		r.order = orderSource{true, r.page.Flags}
@@ -184,26 +228,59 @@ func (r *rules) disableUnknown(warn func(string)) {
 	check(&r.excludeFree, r.orders != 0, "free pages", "LENGTH(zone.free_area)")
 }
 
-// classify returns the class of the page whose struct page is p, which is not a
-// tail page, and the base-2 logarithm of how many pages share it. The struct
-// page behind it is second; nil if there is none, then the page is taken for a
-// single one. The order of the tests is makedumpfile's: the first match wins.
-// What it returns is only as sensible as the struct pages: see worker.possible.
-func (r *rules) classify(p, second []byte) (Class, uint) {
-	flags := r.u64(p, r.page.Flags)
-	mapping := r.u64(p, r.page.Mapping)
-	mapCount := r.u32(p, r.page.MapCount)
+// signs is what the struct page of a page that is no tail says of it, as far as
+// that decides its class, but for compound pages.
+type signs struct {
+	flags    uint64 // those among allFlags
+	anon     uint64 // not 0: the page is anonymous
+	mapCount uint32 // a pageType perhaps, else 0
+}
+
+// signs returns the signs that the struct page at the beginning of p has.
+func (r *rules) signs(p []byte) signs {
+	n := binary.LittleEndian.Uint32(p[r.page.MapCount:])
+	if n&r.typed == 0 {
+		n = 0
+	}
+	return signs{word(p, r.page.Flags) & r.allFlags, word(p, r.page.Mapping) & r.anon, n}
+}
+
+// isTail reports whether the struct page at the beginning of p is a tail page's.
+func (r *rules) isTail(p []byte) bool { return word(p, r.page.CompoundHead)&r.tail != 0 }
+
+// word returns the 8 bytes at off. (Slices of known capacity make it three
+// instructions.)
+func word(b []byte, off int) uint64 { return binary.LittleEndian.Uint64(b[off : off+8 : off+8]) }
+
+// classifyTail returns the class of the page whose struct page, p, is that of a
+// tail page. It goes with its head, unless its memory failed; makedumpfile does
+// not look and reads it.
+func (r *rules) classifyTail(p []byte) Class {
+	if word(p, r.page.Flags)&r.hwPoison != 0 {
+		return HWPoison
+	}
+	return Kept
+}
+
+// classify returns the class of the page whose struct page is at the beginning
+// of p and has the signs s, and the base-2 logarithm of how many pages share it.
+// A compound page shows its order in the next struct page; where p ends before
+// that, the page is taken for a single one. The order of the tests is
+// makedumpfile's: the first match wins. What it returns is only as sensible as
+// the struct pages: see worker.possible.
+func (r *rules) classify(s signs, p []byte) (Class, uint) {
+	flags, mapCount := s.flags, s.mapCount
 	isSlab := flags&r.slab != 0 || r.slabType.is(mapCount)
-	isAnon := mapping&1 != 0 && !isSlab
+	isAnon := s.anon != 0 && !isSlab
 
 	if r.excludeFree && !isSlab && r.buddyType.is(mapCount) {
-		return Free, uint(min(r.u64(p, r.page.Private), maxOrderSeen))
+		return Free, uint(min(r.word(word(p, r.page.Private)), maxOrderSeen))
 	}
 	if r.excludeFree && r.unacceptedType.is(mapCount) {
 		// Memory is accepted in blocks of the largest order (mm/page_alloc.c).
 		return Free, r.orders - 1
 	}
-	order, isHugetlb := r.compound(flags, mapCount, second)
+	order, isHugetlb := r.compound(flags, mapCount, p)
 	if r.excludeCache && !isAnon && r.isCache(flags) {
 		switch {
 		case flags&r.private == 0:
@@ -235,16 +312,18 @@ func (r *rules) isCache(flags uint64) bool {
 }
 
 // compound returns the order of a compound page, by its first page's flags and
-// _mapcount and its second struct page, and whether hugetlbfs owns it.
-func (r *rules) compound(flags uint64, mapCount uint32, second []byte) (order uint, isHugetlb bool) {
-	if flags&r.head == 0 || second == nil {
+// _mapcount and its second struct page, which is behind the first in p, and
+// whether hugetlbfs owns it.
+func (r *rules) compound(flags uint64, mapCount uint32, p []byte) (order uint, isHugetlb bool) {
+	if flags&r.head == 0 || len(p) < 2*r.page.Size {
 		return 0, false
 	}
+	second := p[r.page.Size:]
 	if r.order.known {
 		order = uint(second[r.order.offset])
 	}
 	isHugetlb = r.hugetlbType.is(mapCount) ||
-		r.hugetlb.flag != 0 && r.u64(second, r.page.Flags)&r.hugetlb.flag != 0 ||
+		r.hugetlb.flag != 0 && word(second, r.page.Flags)&r.hugetlb.flag != 0 ||
 		r.hugetlb.dtor != 0 && second[r.hugetlb.offset] == r.hugetlb.dtor
 	return order, isHugetlb
 }

@@ -3,9 +3,6 @@
 package pagefilter
 
 import (
-	"encoding/binary"
-	"math/bits"
-
 	"github.com/ukdump/ukdump/pkg/addrxlat"
 	"github.com/ukdump/ukdump/pkg/mem"
 	"github.com/ukdump/ukdump/pkg/memmap"
@@ -17,8 +14,18 @@ type worker struct {
 	*filter
 	walker *addrxlat.Walker
 	pages  mem.VirtAddr // of the section being scanned
+	ram    mem.PFNRange // a run of page frames that are memory, around pfn
 	pfn    mem.PFN      // being looked at
 	across []byte       // for struct pages that do not lie in one piece
+
+	// Pages from start up to pfn are of this class. They are taken out of the
+	// selection together, since most come in long runs.
+	class Class
+	start mem.PFN
+	// Single pages whose struct pages say the same are of one class, too.
+	known   signs
+	classOf Class // of pages with the signs known
+
 	counts [numClasses]uint64
 	spills []spill
 	unread uint64
@@ -27,12 +34,14 @@ type worker struct {
 // scan goes through the struct pages of one section.
 func (w *worker) scan(s memmap.Section) {
 	w.pages = s.Pages
-	pfn := s.PFNRange.Start
-	for {
+	for pfn := s.PFNRange.Start; ; {
+		if pfn < w.ram.Start || pfn >= w.ram.End {
+			w.ram = w.sel.RAM.NextRun(pfn)
+		}
 		// Holes are skipped: nothing says that they have struct pages.
-		pfn = w.sel.RAM.NextSet(pfn)
+		pfn = max(pfn, w.ram.Start)
 		if pfn >= s.PFNRange.End {
-			return
+			break
 		}
 		pfn = w.scanPiece(s, pfn)
 	}
@@ -59,10 +68,13 @@ func (w *worker) scanPiece(s memmap.Section, pfn mem.PFN) mem.PFN {
 	} else if n*size < want {
 		n-- // its successor lies in the next piece; it is looked at from there
 	}
+	end := min(pfn+mem.PFN(n), w.ram.End)
+	w.start = pfn
 	err = vmcore.CatchFault(func() error {
-		w.scanPages(piece, pfn, pfn+mem.PFN(n), s.PFNRange)
+		w.scanPages(piece, pfn, end, s.PFNRange)
 		return nil
 	})
+	w.flush()
 	if err != nil {
 		at += mem.VirtAddr(int(w.pfn-pfn) * size)
 		return w.skipUnreadable(at, w.pfn, s.PFNRange.End)
@@ -97,38 +109,49 @@ func (w *worker) skipUnreadable(addr mem.VirtAddr, pfn, end mem.PFN) mem.PFN {
 	return next
 }
 
-// scanPages looks at the pages [first, end), whose struct pages begin at piece.
-// It leaves in w.pfn the first page frame after them, or after what the last of
-// them excluded; if it ends in a fault, the one whose struct page cannot be read.
-// The struct page behind the last one is in piece unless the section ends there.
+// scanPages looks at the pages [first, end), all of them memory, whose struct
+// pages begin at piece. It leaves in w.pfn the first page frame after them, or
+// after what the last of them excluded; if it ends in a fault, the one whose
+// struct page cannot be read. The struct page behind the last one is in piece
+// unless the section ends there.
 func (w *worker) scanPages(piece []byte, first, end mem.PFN, section mem.PFNRange) {
-	size := w.page.Size
+	r, size := w.rules, w.page.Size
 	for w.pfn = first; w.pfn < end; {
-		pfn := w.pfn
-		p := piece[int(pfn-first)*size:]
-		if w.u64(p, w.page.CompoundHead)&1 != 0 {
-			w.tail(p, pfn, section)
+		p := piece[int(w.pfn-first)*size:]
+		if r.isTail(p) {
+			w.become(r.classifyTail(p))
 			w.pfn++
 			continue
 		}
-		if !w.sel.RAM.Test(pfn) {
-			w.pfn++
+		signs := r.signs(p)
+		if signs == w.known {
+			w.become(w.classOf)
+			w.alike(p, end)
 			continue
 		}
-		var second []byte
-		if len(p) >= 2*size {
-			second = p[size:]
-		}
-		class, order := w.classify(p[:size], second)
+		class, order := r.classify(signs, p)
 		if class != Kept && order > 0 && !w.possible(class, order, piece, first, section) {
 			w.counts[damaged]++
 			class = Kept
 		}
 		if class == Kept {
-			w.pfn++
-			continue
+			order = 0 // nothing is known of the pages behind it
 		}
-		w.pfn = w.exclude(class, mem.PFNRange{Start: pfn, End: pfn + 1<<order}, section)
+		if order == 0 && class != Free && signs.flags&r.head == 0 {
+			w.known, w.classOf = signs, class
+		}
+		w.become(class)
+		w.advance(mem.PFN(1)<<order, section)
+	}
+}
+
+// alike goes on as long as the struct pages, which begin at p, are those of
+// single pages with the signs known.
+func (w *worker) alike(p []byte, end mem.PFN) {
+	r, known := w.rules, w.known
+	for w.pfn < end && !r.isTail(p) && r.signs(p) == known {
+		w.pfn++
+		p = p[r.page.Size:]
 	}
 }
 
@@ -145,14 +168,6 @@ func (w *worker) possible(class Class, order uint, piece []byte, first mem.PFN, 
 	return w.endsInTail(piece, first, mem.PFNRange{Start: w.pfn, End: w.pfn + 1<<order}, section)
 }
 
-// tail deals with a tail page: it goes with its head, unless its memory failed.
-// makedumpfile does not look and reads it.
-func (w *worker) tail(p []byte, pfn mem.PFN, section mem.PFNRange) {
-	if w.hwPoison != 0 && w.u64(p, w.page.Flags)&w.hwPoison != 0 {
-		w.exclude(HWPoison, mem.PFNRange{Start: pfn, End: pfn + 1}, section)
-	}
-}
-
 // endsInTail reports whether the last of the pages, or the last of them in the
 // section, is a tail page, as it is if the first one's order is true. It keeps
 // one damaged struct page from taking thousands of pages out of the dump. The
@@ -160,38 +175,37 @@ func (w *worker) tail(p []byte, pfn mem.PFN, section mem.PFNRange) {
 func (w *worker) endsInTail(piece []byte, first mem.PFN, pages, section mem.PFNRange) bool {
 	last := min(pages.End, section.End) - 1
 	if at := int(last-first) * w.page.Size; at+w.page.Size <= len(piece) {
-		return w.u64(piece[at:], w.page.CompoundHead)&1 != 0
+		return w.isTail(piece[at:])
 	}
 	var buf [8]byte
 	at := w.pages + mem.VirtAddr(int(last-section.Start)*w.page.Size+w.page.CompoundHead)
-	return w.space.ReadVirt(buf[:], at) == nil && w.u64(buf[:], 0)&1 != 0
+	return w.space.ReadVirt(buf[:], at) == nil && word(buf[:], 0)&w.tail != 0
 }
 
-// exclude takes the pages out of the selection, leaving those behind the
-// section's end for later, and returns the first page frame behind them.
-func (w *worker) exclude(class Class, pages, section mem.PFNRange) mem.PFN {
-	if pages.End > section.End {
-		w.spills = append(w.spills, spill{class, mem.PFNRange{Start: section.End, End: pages.End}})
-		pages.End = section.End
+// become says that the page at w.pfn is of the class.
+func (w *worker) become(class Class) {
+	if class != w.class {
+		w.flush()
+		w.class = class
 	}
-	w.counts[class] += w.sel.Kept.ClearRange(pages)
-	return pages.End
 }
 
-// u64 reads a number of the core's byte order.
-func (r *rules) u64(b []byte, off int) uint64 {
-	v := binary.LittleEndian.Uint64(b[off:])
-	if r.swap {
-		v = bits.ReverseBytes64(v)
+// flush takes the pages before w.pfn that are of class w.class out of the
+// selection.
+func (w *worker) flush() {
+	if w.class != Kept {
+		w.counts[w.class] += w.sel.Kept.ClearRange(mem.PFNRange{Start: w.start, End: w.pfn})
 	}
-	return v
+	w.start = w.pfn
 }
 
-// u32 is like u64.
-func (r *rules) u32(b []byte, off int) uint32 {
-	v := binary.LittleEndian.Uint32(b[off:])
-	if r.swap {
-		v = bits.ReverseBytes32(v)
+// advance goes on by n pages of class w.class. Those of them that lie behind
+// the section's end are left for later.
+func (w *worker) advance(n mem.PFN, section mem.PFNRange) {
+	end := w.pfn + n
+	if end > section.End {
+		w.spills = append(w.spills, spill{w.class, mem.PFNRange{Start: section.End, End: end}})
+		end = section.End
 	}
-	return v
+	w.pfn = end
 }
