@@ -73,7 +73,7 @@ func TestNoCore(t *testing.T) {
 			checkFails(t, test.name, writeCore(t, []byte(test.contents)), test.reason, level)
 		}
 	}
-	checkFails(t, "directory", t.TempDir(), "directory", "-d31")
+	checkFails(t, "directory", t.TempDir(), "not a regular file", "-d31")
 	checkFails(t, "missing file", filepath.Join(t.TempDir(), "none"), "no such file", "-d31")
 }
 

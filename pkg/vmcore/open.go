@@ -55,6 +55,14 @@ func Open(path string) (*Core, error) {
 
 // readMagic returns the first bytes of the file, maxMagic at most.
 func readMagic(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() {
+		// Opening a pipe would wait for somebody to write to it.
+		return "", fmt.Errorf("%s: %w: not a regular file", path, ErrUnknownFormat)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/ukdump/ukdump/pkg/coretest"
@@ -55,8 +56,14 @@ func TestOpenBad(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	if _, err := vmcore.Open(dir); err == nil || !strings.Contains(err.Error(), dir) {
-		t.Errorf("Open of a directory = %v, want an error that names it", err)
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir, pipe, "/dev/zero"} {
+		if _, err := vmcore.Open(path); !errors.Is(err, vmcore.ErrUnknownFormat) || !strings.Contains(err.Error(), path) {
+			t.Errorf("Open(%s) = %v, want an error that names it and wraps %v", path, err, vmcore.ErrUnknownFormat)
+		}
 	}
 	if _, err := vmcore.Open(dir + "/none"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Open of nothing = %v, want %v", err, fs.ErrNotExist)
