@@ -53,6 +53,9 @@ func readSymbols(object *elf.File, names []string) (map[string]symbol, error) {
 		}
 		addSymbol(wanted, object, text, entry[:])
 	}
+	if wanted["swapper_pg_dir"].addr == 0 {
+		wanted["swapper_pg_dir"] = wanted["init_top_pgt"] // for which it is a macro on x86_64
+	}
 	for name, s := range wanted {
 		if s.addr == 0 {
 			delete(wanted, name)
