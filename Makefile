@@ -104,7 +104,7 @@ fuzz:
 	@set -e; grep -rlE '^func Fuzz' --include='*_test.go' cmds pkg | while read -r file; do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$file); do \
 			echo "fuzzing $$target in $$(dirname $$file)"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file) | \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 50x ./$$(dirname $$file) | \
 				{ grep -vE '^fuzz: (elapsed|minim)|^PASS$$' || true; }; \
 		done; \
 	done
