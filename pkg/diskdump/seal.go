@@ -15,14 +15,13 @@ import (
 //	 0  "ukdump" 0 1
 //	 8  checksum of the first block
 //	12  checksum of what follows up to the descriptors
-//	16  checksum of the descriptors
+//	16  sum of the checksums of all descriptors, see SumDesc
 //	20  checksum of the page data
-//	24  size of the file in bytes (8)
+//	24  where the page data ends (8)
 //	32
 //
 // The seal begins right behind the last descriptor. A part of a split dump that
-// has no gap there has no seal, and neither has a dump that could not be written
-// to its end.
+// has no gap there has no seal.
 const (
 	sealMagic = "ukdump\x00\x01"
 	sealSize  = 32
@@ -60,9 +59,29 @@ func Sum(sum uint32, p []byte) uint32 {
 	return crc32.Update(sum, crc32.MakeTable(crc32.Castagnoli), p)
 }
 
+// SumDesc returns the sum of the checksums of descriptors, 0 for none, and of the
+// i-th as it lies in the file. The checksum of a descriptor is one of it behind
+// something that has the checksum i; one that is all zeros has none. So it does
+// not matter in which order they are summed up.
+func SumDesc(sum uint32, i uint64, desc []byte) uint32 {
+	if allZero(desc) {
+		return sum
+	}
+	return sum + Sum(uint32(i), desc)
+}
+
+func allZero(b []byte) bool {
+	for _, v := range b {
+		if v != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // Sums is the checksums of what the user of a Writer writes.
 type Sums struct {
-	Descs uint32 // of all descriptors
+	Descs uint32 // of all descriptors, by SumDesc
 	Data  uint32 // of the file from DataOffset to its end
-	End   int64  // where the file ends
+	End   int64  // where the page data ends
 }

@@ -36,6 +36,10 @@ type Job struct {
 	Source vmcore.Source
 	// Pages is which pages are written.
 	Pages *pagefilter.Selection
+	// Last, a subset of Pages.Kept, is the pages that are written after all
+	// others, because they matter least should the device be full; nil if all
+	// matter alike.
+	Last *mem.Bitmap
 	// Meta is what the dump says about the machine. BlockSize, Level and the
 	// codec in Status are set from Pages and Codec.
 	Meta diskdump.Meta

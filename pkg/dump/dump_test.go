@@ -382,9 +382,8 @@ func TestFullDevice(t *testing.T) {
 	}
 }
 
-// TestFailureBehindDescriptors fails when descriptors have been written for
-// data that was not.
-func TestFailureBehindDescriptors(t *testing.T) {
+// TestFailureAnywhere ends the device at every write of page data.
+func TestFailureAnywhere(t *testing.T) {
 	// 320 bytes of each page cannot be compressed.
 	const n = 12000
 	memory := make([]byte, n*4096)
@@ -398,7 +397,6 @@ func TestFailureBehindDescriptors(t *testing.T) {
 	if _, err := WriteDiskdump(context.Background(), whole, c.job(c.source(t), compress.Snappy, 0, 1)); err != nil {
 		t.Fatal(err)
 	}
-	undone := false
 	for end := 2 * dataChunk; end < len(whole.b); end += dataChunk {
 		f := &brittle{end: int64(end)}
 		stats, err := WriteDiskdump(context.Background(), f, c.job(c.source(t), compress.Snappy, 0, 1))
@@ -409,28 +407,18 @@ func TestFailureBehindDescriptors(t *testing.T) {
 		if lost != stats.Unwritten || !marked(d) {
 			t.Errorf("end of device at %d: %d pages lost, stats %+v", end, lost, stats)
 		}
-		undone = undone || f.undone
-	}
-	if !undone {
-		t.Error("no descriptors had to be taken back")
 	}
 }
 
 // brittle is a file on a device with an end.
 type brittle struct {
 	memFile
-	end    int64
-	failed bool
-	undone bool // something was overwritten after a failure, but for the header
+	end int64
 }
 
 func (f *brittle) WriteAt(p []byte, off int64) (int, error) {
 	if off+int64(len(p)) > f.end {
-		f.failed = true
 		return 0, syscall.ENOSPC
-	}
-	if f.failed && off > 0 && bytes.Count(f.b[off:off+int64(len(p))], []byte{0}) < len(p) {
-		f.undone = true
 	}
 	return f.put(p, off)
 }
@@ -575,3 +563,82 @@ func BenchmarkWriteDiskdump(b *testing.B) {
 }
 
 var _ io.WriterAt = (*diskdump.FlatWriter)(nil)
+
+// TestLast has user memory, say, written last, and devices of all sizes.
+func TestLast(t *testing.T) {
+	useCPUs(t, 4)
+	c := newTestCore(4096, 3000)
+	last := mem.NewBitmap(c.kept.Len())
+	for p := c.kept.NextSet(0); p < c.kept.Len(); p = c.kept.NextSet(p + 1) {
+		if p%100 < 40 || p < 300 {
+			last.Set(p)
+		}
+	}
+	job := func(threads int) *Job {
+		j := c.job(c.source(t), compress.LZO, 31, threads)
+		j.Last = last
+		return j
+	}
+	var whole memFile
+	if _, err := WriteDiskdump(context.Background(), &whole, job(1)); err != nil {
+		t.Fatal(err)
+	}
+	if lost, d := c.check(t, &whole); lost != 0 || marked(d) {
+		t.Errorf("%d pages lost", lost)
+	}
+	if got := findings(whole.b); got != nil {
+		t.Errorf("%q", got)
+	}
+	both := 0
+	blocks := (len(whole.b) + 4095) / 4096
+	for room := 100; room < blocks; room += 1 + room/10 {
+		f := &memFile{room: room, blocks: map[int64]bool{}}
+		if _, err := WriteDiskdump(context.Background(), f, job(1+room%2)); !errors.Is(err, ErrIncomplete) {
+			t.Fatalf("room for %d blocks: %v", room, err)
+		}
+		_, d := c.check(t, f)
+		var lostFirst, savedLast int
+		for p := c.kept.NextSet(0); p < c.kept.Len(); p = c.kept.NextSet(p + 1) {
+			switch err := d.ReadPhys(make([]byte, 1), p.Phys(12)); {
+			case err != nil && !last.Test(p):
+				lostFirst++
+			case err == nil && last.Test(p):
+				savedLast++
+			}
+		}
+		if lostFirst > 0 && savedLast > 0 {
+			t.Errorf("room for %d blocks: %d pages lost that matter, %d saved that do not", room, lostFirst, savedLast)
+		}
+		if savedLast > 0 {
+			both++
+		}
+		if got := findings(f.b); len(got) != 1 || !strings.HasPrefix(got[0], "incomplete: ") {
+			t.Errorf("room for %d blocks: %q", room, got)
+		}
+	}
+	if both == 0 {
+		t.Error("no device had room for some of the pages that matter least")
+	}
+}
+
+// TestLastSplit writes parts in that order.
+func TestLastSplit(t *testing.T) {
+	c := newTestCore(4096, 700)
+	last := mem.NewBitmap(c.kept.Len())
+	for p := c.kept.NextSet(0); p < c.kept.Len(); p = c.kept.NextSet(p + 3) {
+		last.Set(p)
+	}
+	files := []*memFile{{}, {}, {}}
+	job := c.job(c.source(t), compress.LZO, 31, 1)
+	job.Last = last
+	if _, err := WriteSplit(context.Background(), []io.WriterAt{files[0], files[1], files[2]}, job); err != nil {
+		t.Fatal(err)
+	}
+	var whole memFile
+	if _, err := Reassemble(context.Background(), &whole, joined(t, files)); err != nil {
+		t.Fatal(err)
+	}
+	if lost, d := c.check(t, &whole); lost != 0 || marked(d) {
+		t.Errorf("%d pages lost", lost)
+	}
+}

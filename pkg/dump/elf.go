@@ -64,7 +64,7 @@ func newELFWriter(out io.WriterAt, job *Job) (*elfWriter, error) {
 		return nil, err
 	}
 	e.plan.dataAt = e.frame.DataOffset()
-	e.data = newStream(out, e.plan.dataAt, dataChunk)
+	e.data = newStream(out, e.plan.dataAt)
 	e.crew, err = newCrew(job, false, e.plan.runs())
 	return e, err
 }

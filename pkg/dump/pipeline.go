@@ -19,20 +19,12 @@ type pipeline struct {
 	frame  *diskdump.Writer
 	crew   *crew
 	data   *stream
-	descs  *stream
-	zero   diskdump.Desc // of the page of zeros
+	descs  *descs
+	rank   ranker
 	last   diskdump.Desc // of the page that was stored last
 	copies *copies
-	buf    []byte // descriptors of one batch
-	tally         // of what is in data and descs
-	safe   tally  // of what certainly is in the file, but for descs.buf
-	forgot bool   // descriptors were taken back, as their data could not be written
-}
-
-// tally counts pages.
-type tally struct {
-	done  uint64 // descriptors made
-	stats Stats
+	done   uint64 // pages that got a descriptor
+	stats  Stats  // complete when the dump is settled
 }
 
 func newPipeline(out io.WriterAt, job *Job) (*pipeline, error) {
@@ -40,32 +32,19 @@ func newPipeline(out io.WriterAt, job *Job) (*pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	crew, err := newCrew(job, true, runsOf(job.Pages.Kept, job.part()))
+	crew, err := newCrew(job, true, job.runs())
 	if err != nil {
 		return nil, err
 	}
 	p := &pipeline{
 		job: job, out: out, frame: frame, crew: crew,
-		data:   newStream(out, frame.DataOffset(), dataChunk),
-		descs:  newStream(out, frame.DescsOffset(), descsChunk),
+		data:   newStream(out, frame.DataOffset()),
+		descs:  newDescs(out, job.Meta.Order, frame.DescsOffset()),
+		rank:   newRanker(job),
 		copies: newCopies(job.Source, job.Pages.PageSize),
-		buf:    make([]byte, 0, batchPages(job.Pages.PageSize)*diskdump.DescSize),
 	}
 	p.stats.Pages = frame.Descs()
-	p.safe = p.tally
 	return p, nil
-}
-
-// runsOf returns a function that returns one run of the pages of set in r after
-// the other, and an empty one at the end.
-func runsOf(set *mem.Bitmap, r mem.PFNRange) func() mem.PFNRange {
-	at := r.Start
-	return func() mem.PFNRange {
-		run := set.NextRun(at)
-		run.End = min(run.End, r.End)
-		at = run.End
-		return run
-	}
 }
 
 func (p *pipeline) close() { p.crew.close() }
@@ -77,7 +56,7 @@ func (p *pipeline) write(ctx context.Context) (cause, err error) {
 		return nil, err
 	}
 	cause = p.run(ctx)
-	return cause, p.settle(cause != nil)
+	return cause, p.settle()
 }
 
 // begin writes everything that comes before the first page.
@@ -94,7 +73,7 @@ func (p *pipeline) begin() error {
 	// makedumpfile --reassemble looks for the page of zeros in front of all
 	// data, uncompressed.
 	size := p.job.Pages.PageSize
-	p.zero = diskdump.Desc{Offset: uint64(p.data.end()), Size: uint32(size)}
+	p.descs.zero = diskdump.Desc{Offset: uint64(p.data.end()), Size: uint32(size)}
 	return p.data.append(make([]byte, size))
 }
 
@@ -105,14 +84,7 @@ func (p *pipeline) reserve() error {
 	if _, flat := p.out.(*diskdump.FlatWriter); flat {
 		return nil
 	}
-	return p.zeroDescs(0, p.frame.Descs())
-}
-
-// zeroDescs overwrites the descriptors from first up to, but not including, end
-// in the file.
-func (p *pipeline) zeroDescs(first, end uint64) error {
-	off := p.frame.DescsOffset() + int64(first)*diskdump.DescSize
-	left := int64(end-first) * diskdump.DescSize
+	off, left := p.frame.DescsOffset(), int64(p.frame.Descs())*diskdump.DescSize
 	zeros := make([]byte, min(left, dataChunk))
 	for left > 0 {
 		n, err := p.out.WriteAt(zeros[:min(left, dataChunk)], off)
@@ -135,69 +107,60 @@ func (p *pipeline) run(ctx context.Context) error {
 
 // emit puts a batch that was worked on into the output.
 func (p *pipeline) emit(b *batch) error {
-	written := p.data.off
-	next := p.tally
-	descs, err := p.store(b, &next)
-	if err != nil {
+	if err := p.store(b); err != nil {
 		return fmt.Errorf("write pages: %w", err)
 	}
-	if p.data.off != written {
-		p.safe = p.tally
+	if len(p.descs.waiting) >= mostDescs {
+		if err := p.flushData(); err != nil {
+			return err
+		}
 	}
-	if err := p.descs.append(descs); err != nil {
-		return fmt.Errorf("write page descriptors: %w", err)
+	if err := p.flushDescs(descsChunk); err != nil {
+		return err
 	}
-	p.tally = next
 	if p.job.Progress != nil {
 		p.job.Progress(p.done, p.data.end())
 	}
 	return nil
 }
 
-// store puts the data of the batch's pages into the file, counts the pages, and
-// returns their descriptors.
-func (p *pipeline) store(b *batch, count *tally) ([]byte, error) {
-	descs, data := p.buf[:0], b.data
-	pages := b.pages
+// store gives the pages of the batch their descriptors and puts their data into
+// the file.
+func (p *pipeline) store(b *batch) error {
+	data, pages := b.data, b.pages
 	for _, r := range b.runs {
+		i := p.rank.next(r)
 		for pfn := r.Start; pfn < r.End; pfn++ {
 			pg := pages[0]
 			pages = pages[1:]
 			var d diskdump.Desc
 			switch pg.kind {
-			case lost:
-				count.stats.Unreadable++
 			case zero:
-				count.stats.Zero++
-				d = p.zero
+				d = p.descs.zero
 			case same:
-				count.stats.Copies++
 				d = p.last
 			case stored:
 				var err error
-				if d, err = p.storePage(data[:pg.size], pg.codec, pfn, count); err != nil {
-					return nil, err
+				if d, err = p.storePage(data[:pg.size], pg.codec, pfn); err != nil {
+					return err
 				}
 				data = data[pg.size:]
 				p.last = d
 			}
-			descs = d.Append(descs, p.job.Meta.Order)
-			count.done++
+			p.descs.add(i, d)
+			i++
+			p.done++
 		}
 	}
-	return descs, nil
+	return nil
 }
 
 // storePage puts the data of a page into the file, unless that of a page with
 // the same contents is there.
-func (p *pipeline) storePage(data []byte, codec compress.Codec, pfn mem.PFN, count *tally) (diskdump.Desc, error) {
+func (p *pipeline) storePage(data []byte, codec compress.Codec, pfn mem.PFN) (diskdump.Desc, error) {
 	hash := diskdump.Sum(0, data)
 	if d, ok := p.copies.find(hash, pfn); ok {
-		count.stats.Copies++
 		return d, nil
-	}
-	if codec == compress.None {
-		count.stats.Raw++
 	}
 	d := diskdump.Desc{Offset: uint64(p.data.end()), Size: uint32(len(data)), Codec: codec}
 	p.copies.add(hash, pfn, d)
@@ -208,56 +171,33 @@ func (p *pipeline) flushData() error {
 	if err := p.data.flush(); err != nil {
 		return fmt.Errorf("write pages: %w", err)
 	}
-	p.safe = p.tally
 	return nil
 }
 
-// settle makes sure that the descriptors in the file are those of data in it.
-func (p *pipeline) settle(cut bool) error {
-	if cut && p.flushData() != nil {
-		p.forgot = true
-		if err := p.forget(); err != nil {
-			return fmt.Errorf("write page descriptors: %w", err)
-		}
-	}
-	if err := p.descs.flush(); err != nil {
+// flushDescs writes the descriptors whose data is in the file, if they are
+// least or more.
+func (p *pipeline) flushDescs(least int) error {
+	if err := p.descs.flush(p.data.off, least); err != nil {
 		return fmt.Errorf("write page descriptors: %w", err)
 	}
-	p.stats.Unwritten = p.stats.Pages - p.done
+	return nil
+}
+
+// settle ends the dump behind the last page whose data can be written.
+func (p *pipeline) settle() error {
+	p.flushData() // if it fails, that was so before
+	if err := p.flushDescs(0); err != nil {
+		return err
+	}
+	pages := p.stats.Pages
+	p.stats = p.descs.count
+	p.stats.Pages = pages
+	p.stats.Unwritten = pages - p.descs.written
 	p.stats.Bytes = max(p.data.off, p.frame.DataOffset())
 	return nil
 }
 
 // finish writes the final header and seals the dump.
 func (p *pipeline) finish(incomplete bool) error {
-	if p.forgot {
-		return p.frame.Finish(incomplete, nil)
-	}
-	return p.frame.Finish(incomplete, p.sums())
-}
-
-// sums returns the checksums of what was written.
-func (p *pipeline) sums() *diskdump.Sums {
-	s := &diskdump.Sums{Descs: p.descs.sum, Data: p.data.sum, End: p.data.off}
-	zeros := make([]byte, diskdump.DescSize)
-	for range p.stats.Unwritten {
-		s.Descs = diskdump.Sum(s.Descs, zeros)
-	}
-	return s
-}
-
-// forget makes zeros of the descriptors of pages whose data is not in the file.
-func (p *pipeline) forget() error {
-	base := p.frame.DescsOffset()
-	first := base + int64(p.safe.done)*diskdump.DescSize
-	if first < p.descs.off {
-		written := uint64(p.descs.off-base+diskdump.DescSize-1) / diskdump.DescSize
-		if err := p.zeroDescs(p.safe.done, written); err != nil {
-			return err
-		}
-		first = p.descs.off
-	}
-	clear(p.descs.buf[first-p.descs.off:])
-	p.tally = p.safe
-	return nil
+	return p.frame.Finish(incomplete, &diskdump.Sums{Descs: p.descs.sum, Data: p.data.sum, End: p.data.off})
 }

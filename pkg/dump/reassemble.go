@@ -4,10 +4,10 @@ package dump
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/ukdump/ukdump/pkg/diskdump"
 	"github.com/ukdump/ukdump/pkg/mem"
@@ -34,29 +34,30 @@ func Reassemble(ctx context.Context, out io.WriterAt, set *diskdump.Set) (Stats,
 		return Stats{}, err
 	}
 	a := &assembly{
-		ctx: ctx, order: meta.Order,
-		data:  newStream(out, frame.DataOffset(), dataChunk),
-		descs: newStream(out, frame.DescsOffset(), descsChunk),
+		ctx:   ctx,
+		data:  newStream(out, frame.DataOffset()),
+		descs: newDescs(out, meta.Order, frame.DescsOffset()),
 	}
 	for _, part := range set.Parts() {
 		if err := a.add(part); err != nil {
-			return a.stats, err
+			return Stats{}, err
 		}
 	}
-	if err := errors.Join(a.data.flush(), a.descs.flush()); err != nil {
-		return a.stats, err
+	if err := errors.Join(a.data.flush(), a.descs.flush(math.MaxInt64, 0)); err != nil {
+		return Stats{}, err
 	}
-	a.stats.Bytes = a.data.off
-	incomplete := a.stats.Incomplete() || meta.Status&diskdump.Incomplete != 0
-	return a.stats, frame.Finish(incomplete, &diskdump.Sums{Descs: a.descs.sum, Data: a.data.sum, End: a.data.off})
+	stats := a.descs.count
+	stats.Pages, stats.Bytes = a.descs.written, a.data.off
+	incomplete := stats.Incomplete() || meta.Status&diskdump.Incomplete != 0
+	return stats, frame.Finish(incomplete, &diskdump.Sums{Descs: a.descs.sum, Data: a.data.sum, End: a.data.off})
 }
 
 // assembly is a dump being made of parts.
 type assembly struct {
-	ctx         context.Context
-	order       binary.ByteOrder
-	data, descs *stream
-	stats       Stats
+	ctx   context.Context
+	data  *stream
+	descs *descs
+	pages uint64 // of the parts that were added
 }
 
 // add adds what is in a part: its data, and its descriptors, moved as far as
@@ -67,16 +68,13 @@ func (a *assembly) add(part *diskdump.Dump) error {
 		return err
 	}
 	shift := a.data.end() - start
-	var buf []byte
 	err = part.EachDesc(func(_ mem.PFN, desc diskdump.Desc) error {
-		a.stats.Pages++
-		if desc == (diskdump.Desc{}) {
-			a.stats.Unreadable++
-		} else {
+		if desc != (diskdump.Desc{}) {
 			desc.Offset += uint64(shift)
 		}
-		buf = desc.Append(buf[:0], a.order)
-		return a.descs.append(buf)
+		a.descs.add(a.pages, desc)
+		a.pages++
+		return a.descs.flush(math.MaxInt64, descsChunk)
 	})
 	if err != nil {
 		return err

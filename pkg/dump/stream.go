@@ -8,24 +8,21 @@ import (
 	"github.com/ukdump/ukdump/pkg/diskdump"
 )
 
-// The sizes of the writes that streams make, in bytes. But for the first and the
-// last of a stream, they begin at multiples of that.
-const (
-	dataChunk  = 1 << 20
-	descsChunk = 256 << 10
-)
+// dataChunk is the size of the writes that a stream makes, in bytes. But for the
+// first and the last, they begin at multiples of it.
+const dataChunk = 1 << 20
 
 // stream gathers what is appended to it into large writes at ascending places
 // of the file.
 type stream struct {
 	out io.WriterAt
-	off int64  // where buf goes
-	buf []byte // its capacity is the size of the writes
+	off int64 // where buf goes
+	buf []byte
 	sum uint32 // of what was written
 }
 
-func newStream(out io.WriterAt, off int64, chunk int) *stream {
-	return &stream{out: out, off: off, buf: make([]byte, 0, chunk)}
+func newStream(out io.WriterAt, off int64) *stream {
+	return &stream{out: out, off: off, buf: make([]byte, 0, dataChunk)}
 }
 
 // end returns the place in the file behind everything appended so far.
@@ -34,7 +31,7 @@ func (s *stream) end() int64 { return s.off + int64(len(s.buf)) }
 // append adds p to the stream.
 func (s *stream) append(p []byte) error {
 	for len(p) > 0 {
-		room := cap(s.buf) - int(s.end()%int64(cap(s.buf)))
+		room := dataChunk - int(s.end()%dataChunk)
 		n := min(room, len(p))
 		s.buf = append(s.buf, p[:n]...)
 		p = p[n:]
@@ -57,16 +54,15 @@ func (s *stream) skip(n int64) error {
 	return nil
 }
 
-// flush writes what is left in the buffer.
+// flush writes what is left in the buffer. After an error, off is behind what
+// could be written.
 func (s *stream) flush() error {
 	if len(s.buf) == 0 {
 		return nil
 	}
-	if _, err := s.out.WriteAt(s.buf, s.off); err != nil {
-		return err
-	}
-	s.sum = diskdump.Sum(s.sum, s.buf)
-	s.off = s.end()
-	s.buf = s.buf[:0]
-	return nil
+	n, err := s.out.WriteAt(s.buf, s.off)
+	s.sum = diskdump.Sum(s.sum, s.buf[:n])
+	s.off += int64(n)
+	s.buf = append(s.buf[:0], s.buf[n:]...)
+	return err
 }
