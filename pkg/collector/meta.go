@@ -56,9 +56,11 @@ func notes(core *vmcore.Core) []byte {
 }
 
 // utsname returns the crashed kernel's utsname, from its memory. What cannot be
-// read is filled in from VMCOREINFO and the core's header.
+// read is filled in from VMCOREINFO and the core's header. The version must not
+// be empty: libkdumpfile does not believe such a header, and drgn then cannot
+// open the dump.
 func utsname(core *vmcore.Core) diskdump.Utsname {
-	uts := diskdump.Utsname{Sysname: "Linux", Machine: core.Machine()}
+	uts := diskdump.Utsname{Sysname: "Linux", Nodename: "(none)", Version: "(unknown)", Machine: core.Machine()}
 	if core.Info == nil {
 		return uts
 	}
@@ -79,7 +81,12 @@ func readUtsname(core *vmcore.Core) (fields [6]string, ok bool) {
 	const fieldSize = 65
 	symbol, haveSymbol := core.Info.Symbol("init_uts_ns")
 	offset, haveOffset := core.Info.Offset("uts_namespace.name")
-	if !haveSymbol || !haveOffset || offset > 4096 {
+	if !haveOffset {
+		// VMCOREINFO has it since 5.11 (commit ca4a9241cc5e); before, a kref of
+		// four bytes was the only thing in front of the name.
+		offset = 4
+	}
+	if !haveSymbol || offset > 4096 {
 		return fields, false
 	}
 	space, err := addrxlat.New(core)
