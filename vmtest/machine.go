@@ -28,6 +28,9 @@ type Machine struct {
 	BalloonMiB int
 	// Crashkernel is how much of it is kept for the capture kernel; "256M" if empty.
 	Crashkernel string
+	// Append is added to its kernel command line, and Args to QEMU's.
+	Append string
+	Args   []string
 	// Print gets every line of the console.
 	Print func(line string)
 	// Deadline ends a machine that hangs; five minutes if 0.
@@ -73,7 +76,7 @@ func (m *Machine) Run() (*Console, error) {
 		qemu.WithKernel(m.Kernel.Image()),
 		qemu.WithAppendKernel(
 			"console=ttyS0 printk.devkmsg=on loglevel=6 root=PARTUUID=6b64756d-01 rw devtmpfs.mount=1",
-			"crashkernel="+or(m.Crashkernel, "256M"), `"GUEST_STEPS=`+strings.Join(m.Steps, ";")+`"`),
+			"crashkernel="+or(m.Crashkernel, "256M"), m.Append, `"GUEST_STEPS=`+strings.Join(m.Steps, ";")+`"`),
 		qemu.WithQEMUArgs(
 			"-M", "q35", "-cpu", "max", "-smp", "2", "-m", fmt.Sprint(or(m.MemoryMiB, 2048)),
 			"-nic", "none",
@@ -107,6 +110,7 @@ func (m *Machine) Run() (*Console, error) {
 	if m.BalloonMiB > 0 {
 		fns = append(fns, qemu.WithQEMUArgs("-device", "virtio-balloon-pci"))
 	}
+	fns = append(fns, qemu.WithQEMUArgs(m.Args...))
 	vm, err := qemu.Start(qemu.ArchAMD64, fns...)
 	if err != nil {
 		return console, err
