@@ -60,13 +60,8 @@ func Filter(ctx context.Context, core *vmcore.Core, space *addrxlat.Space, pages
 	if pages.Damaged > 0 {
 		opts.Warn(fmt.Sprintf("%d memory sections are damaged; their pages are kept", pages.Damaged))
 	}
-	bigEndian := core.Order() == binary.ByteOrder(binary.BigEndian)
-	f := &filter{
-		rules: newRules(pages.Kernel, pages.Page, s.pageShift(), bigEndian, opts.Level, opts.Warn),
-		space: space, sections: pages.Sections, sel: s, progress: opts.Progress,
-	}
-	f.run(ctx, opts.Threads)
-	if err := cmp.Or(ctx.Err(), f.err); err != nil {
+	f, err := pass(ctx, core, space, pages, s, opts)
+	if err != nil {
 		return nil, err
 	}
 	f.finish(opts.Warn)
@@ -74,7 +69,41 @@ func Filter(ctx context.Context, core *vmcore.Core, space *addrxlat.Space, pages
 		s.NoStructPages = true
 		s.Excluded.StructPages = f.excludeStructPages(ctx)
 	}
-	return s, ctx.Err()
+	if opts.Level|LevelZero != LevelMax {
+		err = s.setLast(ctx, core, space, pages, opts)
+	}
+	return s, cmp.Or(ctx.Err(), err)
+}
+
+// pass takes out of s what the level in opts excludes.
+func pass(ctx context.Context, core *vmcore.Core, space *addrxlat.Space, pages *memmap.Map, s *Selection, opts Options) (*filter, error) {
+	bigEndian := core.Order() == binary.ByteOrder(binary.BigEndian)
+	f := &filter{
+		rules: newRules(pages.Kernel, pages.Page, s.pageShift(), bigEndian, opts.Level, opts.Warn),
+		space: space, sections: pages.Sections, sel: s, progress: opts.Progress,
+	}
+	f.run(ctx, opts.Threads)
+	return f, cmp.Or(ctx.Err(), f.err)
+}
+
+// setLast finds the pages that matter least, by a second pass at the highest
+// level.
+func (s *Selection) setLast(ctx context.Context, core *vmcore.Core, space *addrxlat.Space, pages *memmap.Map, opts Options) error {
+	matter := All(core, LevelMax)
+	opts.Level, opts.Warn, opts.Progress = LevelMax, func(string) {}, nil
+	f, err := pass(ctx, core, space, pages, matter, opts)
+	if err != nil {
+		return err
+	}
+	f.finish(opts.Warn)
+	s.Last = mem.NewBitmap(s.Kept.Len())
+	for r := s.Kept.NextRun(0); r.Len() > 0; r = s.Kept.NextRun(r.End) {
+		s.Last.SetRange(r)
+	}
+	for r := matter.Kept.NextRun(0); r.Len() > 0; r = matter.Kept.NextRun(r.End) {
+		s.Last.ClearRange(r)
+	}
+	return nil
 }
 
 // filter is one pass over all sections by several workers.

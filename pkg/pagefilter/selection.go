@@ -17,6 +17,10 @@ type Selection struct {
 	// Kept has the page frames that the dump describes: bitmap 2, a subset of
 	// RAM. Pages of zeros are still in it: the writer finds them.
 	Kept *mem.Bitmap
+	// Last has those page frames of Kept that the highest level would exclude:
+	// a writer puts them behind all others, for they matter least if the dump
+	// does not fit. It is nil at the highest level.
+	Last *mem.Bitmap
 	// Level is the dump level that the selection was made at; bit 0 (1) asks
 	// the writer to share one copy of all zero pages.
 	Level int
