@@ -73,7 +73,7 @@ func (a *applet) save(core *vmcore.Core, outs []io.WriterAt) error {
 // flatten writes a dump to standard output. The stream is ended properly only
 // behind a dump that can be opened.
 func (a *applet) flatten(core *vmcore.Core) error {
-	out, err := diskdump.NewFlatWriter(a.stdout, int(core.PageSize()))
+	out, err := diskdump.NewFlatWriter(a.stdout)
 	if err != nil {
 		return err
 	}

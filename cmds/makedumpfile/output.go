@@ -194,10 +194,19 @@ func limited(out io.WriterAt, limit int64) io.WriterAt {
 			truncatable
 		}{limitedWriter{out, limit}, t}
 	}
+	if o, ok := out.(writeOnce); ok {
+		return struct {
+			limitedWriter
+			writeOnce
+		}{limitedWriter{out, limit}, o}
+	}
 	return limitedWriter{out, limit}
 }
 
 type truncatable interface{ Truncate(size int64) error }
+
+// writeOnce marks outputs in which nothing may be written twice.
+type writeOnce interface{ WriteOnce() }
 
 type limitedWriter struct {
 	out   io.WriterAt

@@ -123,7 +123,7 @@ func TestFlatRefuses(t *testing.T) {
 func flatten(t *testing.T, n mem.PFN) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	w, err := NewFlatWriter(&b, 4096)
+	w, err := NewFlatWriter(&b)
 	if err != nil {
 		t.Fatal(err)
 	}

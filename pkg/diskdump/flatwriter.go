@@ -12,20 +12,22 @@ import (
 
 // FlatWriter writes the flattened form of a file to a stream. It is an
 // io.WriterAt; nothing may be written twice, with one exception: what is
-// written within the first block of the file, where the header of a dump is,
-// is held back until Close. crash searches the records and finds any of those
-// that overlap.
+// written near the beginning of the file, where the headers are, is held back
+// until Close. crash searches the records and finds any of those that overlap.
 type FlatWriter struct {
 	mu   sync.Mutex
 	out  io.Writer
-	head []byte // the first block of the file as it is now
+	head []byte // the beginning of the file as it is now
 	used int    // how much of head has been written
 	err  error
 }
 
-// NewFlatWriter writes the header of the format to out. blockSize is how much
-// of the beginning of the file is held back, in bytes.
-func NewFlatWriter(out io.Writer, blockSize int) (*FlatWriter, error) {
+// flatHeld is how much of the beginning of the file is held back, in bytes: the
+// largest block, which the main header of a dump lies in.
+const flatHeld = maxBlockSize
+
+// NewFlatWriter writes the header of the format to out.
+func NewFlatWriter(out io.Writer) (*FlatWriter, error) {
 	h := make([]byte, flatHeaderSize)
 	copy(h, FlatSignature)
 	binary.BigEndian.PutUint64(h[flatTypeAt:], flatType)
@@ -33,10 +35,14 @@ func NewFlatWriter(out io.Writer, blockSize int) (*FlatWriter, error) {
 	if _, err := out.Write(h); err != nil {
 		return nil, fmt.Errorf("write flattened header: %w", err)
 	}
-	return &FlatWriter{out: out, head: make([]byte, blockSize)}, nil
+	return &FlatWriter{out: out, head: make([]byte, flatHeld)}, nil
 }
 
-// WriteAt writes p as one record, or as part of the first block.
+// WriteOnce says that nothing may be written twice. Wrappers have to have it,
+// too: packages that write dumps look for it.
+func (w *FlatWriter) WriteOnce() {}
+
+// WriteAt writes p as one record, but for what is held back.
 func (w *FlatWriter) WriteAt(p []byte, off int64) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -73,7 +79,7 @@ func (w *FlatWriter) recordHeader(off, size int64) error {
 	return err
 }
 
-// Close writes the first block and the end mark. It does not close the stream.
+// Close writes what was held back and the end mark. It does not close the stream.
 func (w *FlatWriter) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -40,7 +40,7 @@ func WriteELF(ctx context.Context, out io.WriterAt, job *Job) (Stats, error) {
 // elfWriter is an ELF core being written.
 type elfWriter struct {
 	job   *Job
-	flat  bool // nothing may be written twice
+	once  bool // nothing may be written twice
 	plan  *elfPlan
 	crew  *crew
 	frame *elfcore.Writer
@@ -53,7 +53,7 @@ type elfWriter struct {
 func newELFWriter(out io.WriterAt, job *Job) (*elfWriter, error) {
 	meta := job.meta()
 	e := &elfWriter{job: job, plan: newELFPlan(job, meta), zero: make([]byte, meta.BlockSize)}
-	_, e.flat = out.(*diskdump.FlatWriter)
+	_, e.once = out.(onceWriter)
 	count := e.plan.count()
 	if count == 1 {
 		e.plan.cut()
@@ -154,7 +154,7 @@ func (e *elfWriter) finish(cut bool) error {
 		e.stats.Bytes = e.data.off
 	}
 	e.stats.Unwritten = e.plan.pages() - uint64(e.stats.Bytes-e.plan.dataAt)/uint64(len(e.zero))
-	if e.flat {
+	if e.once {
 		return e.frame.Finish(true)
 	}
 	return e.writeHead(e.stats.Bytes)

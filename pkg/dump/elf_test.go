@@ -298,7 +298,7 @@ func TestELFFlat(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	w, err := diskdump.NewFlatWriter(&b, 4096)
+	w, err := diskdump.NewFlatWriter(&b)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ type writer func(context.Context, io.WriterAt, *Job) (Stats, error)
 func flattened(write writer) writer {
 	return func(ctx context.Context, out io.WriterAt, job *Job) (Stats, error) {
 		var b bytes.Buffer
-		w, err := diskdump.NewFlatWriter(&b, 4096)
+		w, err := diskdump.NewFlatWriter(&b)
 		if err != nil {
 			return Stats{}, err
 		}

@@ -77,11 +77,14 @@ func (p *pipeline) begin() error {
 	return p.data.append(make([]byte, size))
 }
 
+// onceWriter is an output in which nothing may be written twice, as
+// diskdump.FlatWriter.
+type onceWriter interface{ WriteOnce() }
+
 // reserve fills the place of the descriptors with zeros, for it must be there
-// when the device is full. A flattened file may not be written twice at one
-// place, and a pipe does not fill up.
+// when the device is full. A pipe does not fill up.
 func (p *pipeline) reserve() error {
-	if _, flat := p.out.(*diskdump.FlatWriter); flat {
+	if _, once := p.out.(onceWriter); once {
 		return nil
 	}
 	off, left := p.frame.DescsOffset(), int64(p.frame.Descs())*diskdump.DescSize
