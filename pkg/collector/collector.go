@@ -154,7 +154,7 @@ func save(ctx context.Context, core *vmcore.Core, outs []io.WriterAt, level int,
 	}
 	kept := pages.Kept.Count()
 	job := &dump.Job{
-		Source: core, Pages: pages, Meta: meta(core), Codec: opts.Codec, Threads: opts.Threads,
+		Source: core, Pages: pages, Last: pages.Last, Meta: meta(core), Codec: opts.Codec, Threads: opts.Threads,
 	}
 	if opts.Progress != nil {
 		job.Progress = func(done uint64, bytes int64) {
