@@ -122,7 +122,7 @@ func (m *Map) readRoot(s *sparse, root mem.VirtAddr, first, n uint64) error {
 	for i := range n {
 		start := mem.PFN(first+i) * s.pages
 		end := min(start+s.pages, s.present.Len())
-		if s.present.NextSet(start) >= end {
+		if s.present.CountRange(mem.PFNRange{Start: start, End: end}) == 0 {
 			continue
 		}
 		coded := s.space.Order().Uint64(buf[int(i)*s.layout.SectionSize+s.layout.MemMap:])
