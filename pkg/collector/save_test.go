@@ -171,7 +171,8 @@ func TestMetaDamaged(t *testing.T) {
 	if _, err := Save(context.Background(), core, out, Options{}); err != nil {
 		t.Fatal(err)
 	}
-	got, want := openDump(t, out).Meta().Uts, diskdump.Utsname{Sysname: "Linux", Release: "6.6.6", Machine: "x86_64"}
+	got := openDump(t, out).Meta().Uts
+	want := diskdump.Utsname{Sysname: "Linux", Nodename: "(none)", Release: "6.6.6", Version: "(unknown)", Machine: "x86_64"}
 	if got != want {
 		t.Errorf("utsname %+v, want %+v", got, want)
 	}
