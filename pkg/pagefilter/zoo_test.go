@@ -161,6 +161,7 @@ func TestZoo(t *testing.T) {
 		t.Run(era.Release, func(t *testing.T) {
 			k, animals := zooKernel(era)
 			path := k.Write(t)
+			most := filterCore(t, path, pagefilter.Options{Level: pagefilter.LevelMax, Threads: 1})
 			for level := range pagefilter.LevelMax + 1 {
 				var warnings []string
 				sel := filterCore(t, path, pagefilter.Options{
@@ -168,6 +169,7 @@ func TestZoo(t *testing.T) {
 					Warn: func(line string) { warnings = append(warnings, line) },
 				})
 				checkZoo(t, sel, animals, era)
+				checkLast(t, sel, most)
 				if len(warnings) > 0 {
 					t.Errorf("level %d: warnings %q for a core without damage", level, warnings)
 				}
@@ -203,6 +205,18 @@ func checkZoo(t *testing.T, sel *pagefilter.Selection, animals []animal, era *co
 	}
 	if sel.Excluded != counts {
 		t.Errorf("level %d: excluded %+v, want %+v", sel.Level, sel.Excluded, counts)
+	}
+}
+
+// checkLast checks that those pages are to be written last that are kept, but not
+// at the highest level.
+func checkLast(t *testing.T, sel, most *pagefilter.Selection) {
+	t.Helper()
+	for p := mem.PFN(0); p < sel.Kept.Len(); p++ {
+		want := sel.Kept.Test(p) && !most.Kept.Test(p)
+		if got := sel.Last != nil && sel.Last.Test(p); got != want {
+			t.Errorf("level %d: page %#x comes last: %v, want %v", sel.Level, p, got, want)
+		}
 	}
 }
 
