@@ -18,9 +18,9 @@ type image struct {
 	core   *vmcore.Core
 	linked *vmcoreinfo.Info
 	stext  mem.VirtAddr // where the image begins, as linked
-	// release is the address of the release in init_uts_ns, as linked: what
+	// uts is the address of the struct new_utsname in init_uts_ns, as linked: what
 	// shows that the image is found.
-	release mem.VirtAddr
+	uts mem.VirtAddr
 }
 
 // place is where an image may be: the addresses of its first byte.
@@ -40,7 +40,7 @@ func locate(core *vmcore.Core, linked *vmcoreinfo.Info, stext mem.VirtAddr) (*vm
 	if !ok || name > 4096 {
 		name = 4 // before 5.11 (9a56493f6942): behind a reference count
 	}
-	m := image{core: core, linked: linked, stext: stext, release: uts + mem.VirtAddr(name+releaseOffset)}
+	m := image{core: core, linked: linked, stext: stext, uts: uts + mem.VirtAddr(name)}
 	for at := range m.places() {
 		for levels := range 2 {
 			if info := m.try(at, levels); info != nil {
@@ -50,6 +50,10 @@ func locate(core *vmcore.Core, linked *vmcoreinfo.Info, stext mem.VirtAddr) (*vm
 	}
 	return nil, fmt.Errorf("%s: %w: %s is not found in its memory", core.Path, ErrMismatch, linked.OSRelease())
 }
+
+// maxImages bounds how many images of the kernel are looked at. Memory may have
+// copies of its parts, but a copy with all else at the right distance is made.
+const maxImages = 16
 
 // places returns the places to look at: where a program header shows a kernel
 // image, and then where init_uts_ns lies in physical memory as if there were one,
@@ -63,7 +67,11 @@ func (m *image) places() iter.Seq[place] {
 				}
 			}
 		}
+		left := maxImages
 		for phys := range m.scan() {
+			if left--; left < 0 {
+				return
+			}
 			for off := mem.VirtAddr(0); off < kernelMapSize; off += kernelAlign {
 				if !yield(place{kernelMap + off, phys}) {
 					return
@@ -74,13 +82,13 @@ func (m *image) places() iter.Seq[place] {
 }
 
 // scan returns the physical addresses at which the image may begin, for its
-// release lies at the right distance.
+// init_uts_ns lies at the right distance.
 func (m *image) scan() iter.Seq[mem.PhysAddr] {
 	return func(yield func(mem.PhysAddr) bool) {
 		const shift = 12 // of a page
 		present := mem.NewBitmap(m.core.End().PFN(shift) + 1)
 		m.core.FillPresent(present, shift)
-		distance := mem.PhysAddr(m.release - m.stext)
+		distance := mem.PhysAddr(m.uts - m.stext)
 		for phys := mem.PhysAddr(0); ; phys += kernelAlign {
 			next := present.NextSet((phys + distance).PFN(shift))
 			if next >= present.Len() {
@@ -89,7 +97,7 @@ func (m *image) scan() iter.Seq[mem.PhysAddr] {
 			if ahead := next.Phys(shift); ahead > phys+distance {
 				phys = (ahead - distance + kernelAlign - 1) &^ (kernelAlign - 1)
 			}
-			if isRelease(m.linked.OSRelease(), m.core.ReadPhys, phys+distance) && !yield(phys) {
+			if isUtsname(m.core.ReadPhys, phys+distance, m.linked.OSRelease()) && !yield(phys) {
 				return
 			}
 		}
@@ -110,7 +118,7 @@ func (m *image) try(at place, levels int) *vmcoreinfo.Info {
 	core := *m.core
 	core.Info = info
 	space, err := addrxlat.New(&core)
-	if err != nil || !isRelease(m.linked.OSRelease(), space.ReadVirt, m.release+mem.VirtAddr(offset)) {
+	if err != nil || !isUtsname(space.ReadVirt, m.uts+mem.VirtAddr(offset), m.linked.OSRelease()) {
 		return nil
 	}
 	return info
@@ -127,12 +135,14 @@ func (m *image) smeMask(at place) int64 {
 	return int64(m.core.Order().Uint64(b[:]))
 }
 
-// isRelease reports whether read finds the release at addr.
-func isRelease[Addr mem.PhysAddr | mem.VirtAddr](release string, read func([]byte, Addr) error, addr Addr) bool {
-	var field [utsField]byte
-	if read(field[:], addr) != nil {
+// isUtsname reports whether read finds at addr the struct new_utsname of a kernel
+// of the release.
+func isUtsname[Addr mem.PhysAddr | mem.VirtAddr](read func([]byte, Addr) error, addr Addr, release string) bool {
+	var b [releaseOffset + utsField]byte
+	if read(b[:], addr) != nil {
 		return false
 	}
-	found, ok := utsString(field[:])
-	return ok && found == release
+	system, _ := utsString(b[:utsField])
+	found, _ := utsString(b[releaseOffset:])
+	return system == "Linux" && found == release
 }

@@ -17,6 +17,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -49,8 +50,8 @@ func ReadInfo(path string) ([]byte, error) {
 	return text, nil
 }
 
-func readInfo(f *os.File) ([]byte, error) {
-	object, err := elf.NewFile(f)
+func readInfo(file io.ReaderAt) ([]byte, error) {
+	object, err := elf.NewFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
@@ -90,10 +91,19 @@ type sectionMemory struct {
 
 // ReadVirt implements mem.VirtReader.
 func (s sectionMemory) ReadVirt(p []byte, addr mem.VirtAddr) error {
-	if _, err := s.ReadAt(p, int64(addr-s.base)); err != nil {
-		return fmt.Errorf("%s: %w: %w", s.Name, mem.ErrUnreadable, err)
+	if err := readAt(s.Section, p, uint64(addr-s.base)); err != nil {
+		return fmt.Errorf("%w: %w", mem.ErrUnreadable, err)
 	}
 	return nil
+}
+
+// readAt fills p with what is at off in a section.
+func readAt(s *elf.Section, p []byte, off uint64) error {
+	if s.ReaderAt == nil {
+		return errors.New("section is compressed")
+	}
+	_, err := s.ReadAt(p, int64(off))
+	return err
 }
 
 // writer writes the text.
@@ -208,8 +218,7 @@ func readData(object *elf.File, addr, n uint64) ([]byte, error) {
 			return nil, errors.New("the file has symbols without data (the debug information of a kernel, split off)")
 		}
 		b := make([]byte, n)
-		_, err := s.ReadAt(b, int64(addr-s.Addr))
-		return b, err
+		return b, readAt(s, b, addr-s.Addr)
 	}
 	return nil, fmt.Errorf("address %#x lies in no section", addr)
 }
@@ -224,7 +233,7 @@ func buildID(object *elf.File) string {
 		return ""
 	}
 	b := make([]byte, s.Size)
-	if _, err := s.ReadAt(b, 0); err != nil {
+	if readAt(s, b, 0) != nil {
 		return ""
 	}
 	const typeBuildID = 3 // NT_GNU_BUILD_ID
