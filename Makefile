@@ -14,11 +14,13 @@
 #   make test-race     the same under the race detector
 #   make test-readers  our dumps of real cores against makedumpfile, crash, drgn
 #   make test-vm       machines in QEMU that crash with ukdump armed
-#   make fuzz          each fuzz target for FUZZTIME
+#   make fuzz          each fuzz target for FUZZTIME, the readers and codecs of
+#                      files from elsewhere for READER_FUZZTIME
 
 SHELL = /bin/bash -o pipefail
 GO ?= go
 FUZZTIME ?= 10s
+READER_FUZZTIME ?= 60s
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export PATH := $(PATH):/usr/sbin:/sbin
 
@@ -103,8 +105,9 @@ test-vm: build rescue kernels
 fuzz:
 	@set -e; grep -rlE '^func Fuzz' --include='*_test.go' cmds pkg | while read -r file; do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$file); do \
-			echo "fuzzing $$target in $$(dirname $$file)"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 50x ./$$(dirname $$file) | \
+			case $$file in pkg/elfcore/*|pkg/diskdump/*|pkg/compress/*) time=$(READER_FUZZTIME);; *) time=$(FUZZTIME);; esac; \
+			echo "fuzzing $$target in $$(dirname $$file) for $$time"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $$time -fuzzminimizetime 50x ./$$(dirname $$file) | \
 				{ grep -vE '^fuzz: (elapsed|minim)|^PASS$$' || true; }; \
 		done; \
 	done
