@@ -70,8 +70,6 @@ func (a *applet) writeInfo() error {
 	if err := out.commit(); err != nil {
 		return err
 	}
-	if !a.DryRun {
-		a.print(a.messages, commonMessages, "\nThe vmcoreinfo is saved to %s.\n", a.WriteInfo)
-	}
+	a.print(a.messages, commonMessages, "\nThe vmcoreinfo is saved to %s.\n", a.WriteInfo)
 	return nil
 }

@@ -158,6 +158,10 @@ func (c *Command) check() error {
 		return errors.New("option -i: -x says the same already")
 	case c.WriteInfo != "" && c.Vmlinux == "":
 		return errors.New("option -g: -x must name the kernel file to read")
+	case c.WriteInfo != "" && (c.Codec != compress.None || c.ELF || c.Flatten || len(c.Levels) > 0 || c.DryRun):
+		return errors.New("option -g: it writes no dump, but a file with VMCOREINFO")
+	case (c.Rearrange || c.Reassemble) && (c.Vmlinux != "" || c.InfoFile != ""):
+		return errors.New("options -x and -i: -R and --reassemble leave a dump as it is")
 	}
 	return nil
 }
