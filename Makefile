@@ -16,6 +16,8 @@
 #   make test-vm       machines in QEMU that crash with ukdump armed
 #   make fuzz          each fuzz target for FUZZTIME, the readers and codecs of
 #                      files from elsewhere for READER_FUZZTIME
+#   make bench         measure ourselves against makedumpfile, see
+#                      docs/performance.md; BENCH= has flags, -h shows them
 
 SHELL = /bin/bash -o pipefail
 GO ?= go
@@ -41,7 +43,7 @@ BUILD = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w'
 SUMMARY = { grep -vE '^ *=== (RUN|PAUSE|CONT|NAME)|^ +--- PASS|^PASS$$' || true; }
 VMTEST = UKDUMP_VMTEST=1 $(GO) test -count=1 -timeout 40m -v ./vmtest
 
-.PHONY: all build rescue demo test check test-unit test-race test-readers test-vm fuzz kernels cores clean
+.PHONY: all build rescue demo test check test-unit test-race test-readers test-vm fuzz bench kernels cores clean
 
 all: build
 
@@ -100,6 +102,14 @@ test-vm: build rescue kernels
 	vmtest/fetch tools forky
 	set -e; for suite in $(SUITES); do vmtest/fetch debug $$suite; done
 	$(VMTEST) -run 'Capture|Failure'
+
+# Codecs that Debian's programs lack can be had from another: BENCH='-makedumpfile PATH'.
+bench: build
+	vmtest/setup $(NEEDS_TEST) makedumpfile:makedumpfile
+	vmtest/fetch tools forky
+	$(MAKE) cores SUITES=bookworm
+	$(GO) build -o build/benchmark ./vmtest/bench
+	build/benchmark $(BENCH)
 
 # go test fuzzes one target of one package at a time.
 fuzz:

@@ -46,11 +46,17 @@ type Kernel struct {
 	Vmemmap    uint64                    // size of the pages that struct pages are mapped by; 4 KiB if 0, or 2 MiB
 	DirectMap  uint64                    // size of the pages that all memory is mapped by; 2 MiB if 0, or 1 GiB
 	Model      Model                     // how struct pages are found
+	Repeat     Repeat                    // sections that are there many times
 	Unmapped   []mem.PFNRange            // page frames whose struct pages are not mapped
 	MapMore    func(*Tables)             // adds to the page tables
 	CPUs       int                       // notes with registers; 1 if 0
 	Segments   func([]Segment) []Segment // changes the program headers' segments
 }
+
+// Repeat makes a large machine of a few sections: those from number First on,
+// Count of them, are there Times times, one after the other. The struct pages of
+// all their copies are the same memory.
+type Repeat struct{ First, Count, Times uint64 }
 
 // Model is the kernel's memory model.
 type Model int

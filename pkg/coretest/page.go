@@ -142,6 +142,9 @@ func (b *builder) buildStructPages() {
 	for _, f := range b.k.Fields {
 		f.Name.put(b.page(f.PFN), f.Value)
 	}
+	for r, i := b.k.Repeat, b.k.Repeat.Count; i < r.Count*r.Times; i++ {
+		b.arrays[r.First+i] = b.arrays[r.First+i-r.Count]
+	}
 	for _, section := range b.sections() {
 		b.mapSection(section)
 	}

@@ -1,0 +1,174 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/ukdump/ukdump/vmtest"
+)
+
+// codecs are what both programs can compress with: the option, and the name that
+// makedumpfile -v has for it; zlib is always there.
+var codecs = []struct{ name, option string }{
+	{"zlib", "-c"}, {"zstd", "-z"}, {"lzo", "-l"}, {"snappy", "-p"},
+}
+
+// program is a core collector.
+type program struct {
+	name    string
+	command []string
+	codecs  string // of makedumpfile: what -v says
+}
+
+func (p program) has(codec string) bool {
+	return codec == "zlib" || strings.Contains(p.codecs, codec+"\tenabled")
+}
+
+// ours is what is measured.
+func ours() program {
+	return program{name: "ukdump", command: []string{filepath.Join(vmtest.Build, "ukdump"), "makedumpfile"}}
+}
+
+var version = regexp.MustCompile(`version (\S+)`)
+
+// makedumpfiles returns those that are there of the programs: names or paths.
+func makedumpfiles(names []string) ([]program, error) {
+	var found []program
+	for _, name := range names {
+		said, err := exec.Command(name, "-v").CombinedOutput()
+		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		v := version.FindSubmatch(said)
+		if err != nil || v == nil {
+			return nil, fmt.Errorf("%s -v: %w\n%s", name, err, said)
+		}
+		found = append(found, program{"makedumpfile " + string(v[1]), []string{name}, string(said)})
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("none of %s is there: run vmtest/fetch tools bookworm", strings.Join(names, ", "))
+	}
+	return found, nil
+}
+
+// with returns the first of the programs that has the codec.
+func with(programs []program, codec string) (program, bool) {
+	for _, p := range programs {
+		if p.has(codec) {
+			return p, true
+		}
+	}
+	return program{}, false
+}
+
+// entry is one of several ways to the same dump.
+type entry struct {
+	label   string
+	program program
+	args    []string
+	rounds  int // at most, if not 0
+	samples []sample
+}
+
+// compete runs the entries in turn, so that whatever else the machine does
+// meets all of them.
+func (b *bench) compete(core string, entries []*entry) error {
+	for _, e := range entries { // nobody is the one who has to read the disk
+		if e.rounds != 1 {
+			if _, err := b.run(core, e); err != nil {
+				return err
+			}
+		}
+	}
+	for round := range b.runs {
+		for _, e := range entries {
+			if e.rounds != 0 && round >= e.rounds {
+				continue
+			}
+			s, err := b.run(core, e)
+			if err != nil {
+				return err
+			}
+			e.samples = append(e.samples, s)
+		}
+	}
+	return nil
+}
+
+// run writes a dump once.
+func (b *bench) run(core string, e *entry) (sample, error) {
+	out := filepath.Join(b.out, "ukdump-bench.dump")
+	defer os.Remove(out)
+	command := append(append([]string{}, e.program.command...), e.args...)
+	s, err := measure(append(command, "-f", "--message-level", "0", "-d", "31", core, out))
+	if err != nil {
+		return s, err
+	}
+	info, err := os.Stat(out)
+	if err != nil {
+		return s, err
+	}
+	s.Size = float64(info.Size()) / 1e6
+	return s, nil
+}
+
+// columns are the names of the measures of a sample.
+func columns() (names []string) {
+	for _, m := range measures {
+		names = append(names, m.name)
+	}
+	return names
+}
+
+// dumps compares level-31 dumps of a core, for each of the codecs.
+func (b *bench) dumps(title, core string, only string) (*table, error) {
+	t := &table{Title: title, Columns: columns()}
+	for _, codec := range codecs {
+		if only != "" && codec.name != only {
+			continue
+		}
+		theirs, found := with(b.makedumpfiles, codec.name)
+		ours := ours()
+		one, two := []string{codec.option, "--num-threads", "1"}, []string{codec.option, "--num-threads", "2"}
+		ours1 := &entry{label: ours.name, program: ours, args: one}
+		ours2 := &entry{label: ours.name + ", 2 threads", program: ours, args: two}
+		theirs1 := &entry{label: theirs.name, program: theirs, args: one[:1]}
+		// Its threads wait for each other by spinning, which takes long enough once.
+		theirs2 := &entry{label: theirs.name + ", 2 threads", program: theirs, args: two, rounds: 1}
+		entries := []*entry{ours1, theirs1, ours2, theirs2}
+		if !found {
+			entries = []*entry{ours1, ours2}
+			t.note("no makedumpfile at hand has %s", codec.name)
+		}
+		if err := b.compete(core, entries); err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			t.add(codec.name+": "+e.label, rowOf(e.samples))
+		}
+		if !found {
+			continue
+		}
+		t.add(codec.name+": ratio, 1 thread", ratios(ours1.samples, theirs1.samples))
+		best := theirs1
+		if theirs2.samples[0].Wall < spreadOf(walls(theirs1.samples)).Median {
+			best = theirs2
+		}
+		t.add(codec.name+": ratio, 2 threads to its best", ratios(ours2.samples, best.samples))
+	}
+	return t, nil
+}
+
+func walls(samples []sample) (w []float64) {
+	for _, s := range samples {
+		w = append(w, s.Wall)
+	}
+	return w
+}
