@@ -27,9 +27,11 @@ func (a *applet) memUsage(core *vmcore.Core) error {
 		}
 	}
 	progress := newProgress(a.stderr, a.MessageLevel&progressMessages != 0)
-	a.Progress, a.Warn = progress.update, a.warner(progress)
-	a.Levels, a.Codec, a.StructPages = []int{pagefilter.LevelMax}, compress.None, false
-	report, err := collector.Save(context.Background(), core, &output{}, a.Options)
+	opts := collector.Options{
+		Levels: []int{pagefilter.LevelMax}, Codec: compress.None, Threads: a.Threads, NoMmap: a.NoMmap,
+		Progress: progress.update, Warn: a.warner(progress),
+	}
+	report, err := collector.Save(context.Background(), core, &output{}, opts)
 	progress.finish()
 	if err != nil {
 		return err

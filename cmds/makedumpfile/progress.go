@@ -65,7 +65,7 @@ func (p *progress) update(s collector.Progress) {
 func (p *progress) format(s collector.Progress, elapsed time.Duration) string {
 	percent := float64(s.Done) * 100 / float64(max(s.Total, 1))
 	line := fmt.Sprintf("%-9s %5.1f %%", s.Step, percent)
-	if s.Bytes > 0 && elapsed > 0 {
+	if s.Bytes > 0 && elapsed > time.Second { // before, it says little
 		line += fmt.Sprintf("  %.1f MB/s", float64(s.Bytes)/1e6/elapsed.Seconds())
 	}
 	if s.Done > 0 && s.Done < s.Total && elapsed > time.Second {

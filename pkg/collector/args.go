@@ -60,7 +60,6 @@ type option struct {
 const (
 	xenReason  = "Xen dumps are not supported"
 	eraseRules = "erasing data from a dump is not supported"
-	notYet     = "not implemented"
 )
 
 var options = [...]option{
@@ -104,7 +103,7 @@ var options = [...]option{
 	{long: "eppic", arg: true, refused: eraseRules},
 	{long: "extension", arg: true, refused: "extensions are foreign programs"},
 	{long: "mem-usage", set: toggle(func(c *Command) *bool { return &c.MemUsage })},
-	{long: "vtop", arg: true, refused: notYet},
+	{long: "vtop", arg: true, refused: "crash and drgn translate addresses"},
 	{long: "xen-syms", arg: true, refused: xenReason},
 	{long: "xen-vmcoreinfo", arg: true, refused: xenReason},
 	{long: "xen_phys_start", arg: true, refused: xenReason},
