@@ -101,7 +101,7 @@ test-vm: build rescue kernels
 	vmtest/fetch tools bookworm
 	vmtest/fetch tools forky
 	set -e; for suite in $(SUITES); do vmtest/fetch debug $$suite; done
-	$(VMTEST) -run 'Capture|Failure'
+	$(VMTEST) -run 'Capture|Failure|MemUsage'
 
 # Codecs that Debian's programs lack can be had from another: BENCH='-makedumpfile PATH'.
 bench: build
