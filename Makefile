@@ -24,7 +24,8 @@ GO ?= go
 FUZZTIME ?= 10s
 READER_FUZZTIME ?= 60s
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
-export PATH := $(PATH):/usr/sbin:/sbin
+# The unit tests, too, compare with makedumpfile where it is installed or fetched.
+export PATH := $(PATH):/usr/sbin:/sbin:$(CURDIR)/build/tools/bin
 
 # The Debian releases whose kernels are tested: 6.1 and 6.12. Older (bullseye)
 # and newer ones (trixie-backports) can be had with SUITES=.
@@ -43,7 +44,7 @@ BUILD = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w'
 SUMMARY = { grep -vE '^ *=== (RUN|PAUSE|CONT|NAME)|^ +--- PASS|^PASS$$' || true; }
 VMTEST = UKDUMP_VMTEST=1 $(GO) test -count=1 -timeout 40m -v ./vmtest
 
-.PHONY: all build rescue demo test check test-unit test-race test-readers test-vm fuzz bench kernels cores clean
+.PHONY: all build rescue demo test check test-unit test-race test-readers test-vm fuzz bench kernels cores tools debug clean
 
 all: build
 
@@ -64,7 +65,7 @@ demo: build
 test:
 	vmtest/setup $(NEEDS_TEST)
 	$(MAKE) check
-	$(MAKE) cores
+	$(MAKE) tools debug cores
 	$(MAKE) test-unit
 	$(MAKE) test-race
 	$(MAKE) test-readers
@@ -91,16 +92,18 @@ cores: kernels
 	$(GO) run ./vmtest/mkcore $(SUITES)
 
 # The readers: of bookworm for kernels of its time, of forky for newer ones.
-test-readers: build cores
+tools:
 	vmtest/fetch tools bookworm
 	vmtest/fetch tools forky
+	mkdir -p build/tools/bin && ln -sf ../makedumpfile-bookworm build/tools/bin/makedumpfile
+
+debug: kernels
 	set -e; for suite in $(SUITES); do vmtest/fetch debug $$suite; done
+
+test-readers: build tools debug cores
 	$(VMTEST) -run 'Makedumpfile|Crash|Drgn'
 
-test-vm: build rescue kernels
-	vmtest/fetch tools bookworm
-	vmtest/fetch tools forky
-	set -e; for suite in $(SUITES); do vmtest/fetch debug $$suite; done
+test-vm: build rescue tools debug
 	$(VMTEST) -run 'Capture|Failure|MemUsage'
 
 # Codecs that Debian's programs lack can be had from another: BENCH='-makedumpfile PATH'.
