@@ -32,18 +32,36 @@ func HostModules(tree *kmod.Tree, device, fsType string) ([]kmod.Module, error) 
 	if err != nil {
 		return nil, fmt.Errorf("finding the drivers of %s: %w", device, err)
 	}
-	// A watchdog that runs now still does in the capture kernel, which has to
-	// feed it.
-	watchdogs, _ := filepath.Glob("/sys/class/watchdog/watchdog*")
-	for _, watchdog := range watchdogs {
-		more, err := tree.ForDevice("/sys", watchdog)
-		if err != nil {
-			return nil, fmt.Errorf("finding the driver of %s: %w", watchdog, err)
-		}
-		// Without a driver the image can do, with a missing file it cannot be built.
-		drivers = append(drivers, available(tree, more)...)
+	watchdogs, err := hostWatchdogs(tree)
+	if err != nil {
+		return nil, fmt.Errorf("finding the drivers of watchdogs: %w", err)
 	}
-	return NamedModules(tree, drivers, fsType)
+	return NamedModules(tree, slices.Concat(drivers, watchdogs), fsType)
+}
+
+// watchdogDir is where kernels have the drivers of watchdogs.
+const watchdogDir = "kernel/drivers/watchdog"
+
+// hostWatchdogs returns the drivers of the running machine's watchdogs. One that
+// runs now still does in the capture kernel, which has to feed it. Some drivers
+// do not tell which device their watchdog is part of, so those that are loaded
+// count, too.
+func hostWatchdogs(tree *kmod.Tree) ([]string, error) {
+	var loaded []string
+	modules, _ := filepath.Glob("/sys/module/*")
+	for _, module := range modules {
+		loaded = append(loaded, filepath.Base(module))
+	}
+	drivers := tree.InDir(watchdogDir, loaded)
+	devices, _ := filepath.Glob("/sys/class/watchdog/watchdog*")
+	for _, device := range devices {
+		more, err := tree.ForDevice("/sys", device)
+		if err != nil {
+			return nil, err
+		}
+		drivers = append(drivers, more...)
+	}
+	return available(tree, drivers), nil
 }
 
 // GenericModules returns what machines of many kinds need to mount a file
@@ -66,12 +84,11 @@ func NamedModules(tree *kmod.Tree, names []string, fsType string) ([]kmod.Module
 const softWatchdog = "softdog"
 
 // early splits modules into those that are loaded before everything else, the
-// drivers of watchdogs with what they need, and the rest. Kernels keep these
-// drivers in one place.
+// drivers of watchdogs with what they need, and the rest.
 func early(modules []kmod.Module) (first, rest []kmod.Module) {
 	wanted := map[string]bool{}
 	for _, m := range slices.Backward(modules) { // what is needed comes before
-		if wanted[m.Name] || strings.Contains(m.File, "/drivers/watchdog/") {
+		if wanted[m.Name] || strings.Contains(m.File, "/"+watchdogDir+"/") {
 			wanted[m.Name] = true
 			for _, need := range m.Needs {
 				wanted[need] = true

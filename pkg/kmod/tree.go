@@ -161,6 +161,19 @@ func (t *Tree) addBuiltinInfo(line string) {
 // Builtin reports whether the kernel itself contains the module.
 func (t *Tree) Builtin(name string) bool { return t.builtin[Normalize(name)] }
 
+// InDir returns the normalized names of the modules among names whose files lie
+// in the directory, for example "kernel/drivers/watchdog".
+func (t *Tree) InDir(dir string, names []string) []string {
+	var found []string
+	for _, name := range names {
+		name = Normalize(name)
+		if strings.HasPrefix(t.files[name].path, dir+"/") {
+			found = append(found, name)
+		}
+	}
+	return found
+}
+
 // Resolve returns the normalized names of the modules that name stands for: the
 // module itself, or those whose alias matches (name may be a modalias), or those
 // that are built in and whose alias matches. An empty result means that the

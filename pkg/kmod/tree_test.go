@@ -251,6 +251,20 @@ func TestOpenTreeWithoutIndex(t *testing.T) {
 	}
 }
 
+func TestInDir(t *testing.T) {
+	tree := openTree(t, writeTree(t, map[string]string{
+		"modules.dep": "kernel/a/b/one.ko.xz:\nkernel/a/two-2.ko:\nkernel/a/bb/three.ko:\n",
+	}))
+	got := tree.InDir("kernel/a/b", []string{"one", "two_2", "three", "none"})
+	if !slices.Equal(got, []string{"one"}) {
+		t.Errorf("InDir(kernel/a/b) = %v, want one", got)
+	}
+	got = tree.InDir("kernel/a", []string{"two-2", "none", "three"})
+	if !slices.Equal(got, []string{"two_2", "three"}) {
+		t.Errorf("InDir(kernel/a) = %v, want two_2 and three", got)
+	}
+}
+
 func TestNormalize(t *testing.T) {
 	for _, test := range []struct{ file, want string }{
 		{"virtio-blk", "virtio_blk"},
