@@ -42,7 +42,8 @@ BUILD = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w'
 # Of go test -v, what became of each test and what it said; of subtests only
 # what did not pass.
 SUMMARY = { grep -vE '^ *=== (RUN|PAUSE|CONT|NAME)|^ +--- PASS|^PASS$$' || true; }
-VMTEST = UKDUMP_VMTEST=1 $(GO) test -count=1 -timeout 40m -v ./vmtest
+# Gigabytes, which /tmp may have to keep in memory.
+VMTEST = TMPDIR=/var/tmp UKDUMP_VMTEST=1 $(GO) test -count=1 -timeout 40m -v ./vmtest
 
 .PHONY: all build rescue demo test check test-unit test-race test-readers test-vm fuzz bench kernels cores tools debug clean
 
