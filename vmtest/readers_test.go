@@ -25,33 +25,47 @@ func makeDump(t *testing.T, core, codec, level string) string {
 	return path
 }
 
-// TestCrash compares what crash says of our dumps with what it says of the core.
-func TestCrash(t *testing.T) {
-	begin(t)
+// crashSays returns what crash says of a core or dump, which may be in several
+// files.
+func crashSays(t *testing.T, k Kernel, files ...string) string {
+	t.Helper()
 	commands := filepath.Join(t.TempDir(), "commands")
 	if err := os.WriteFile(commands, []byte("sys\nbt\nbt -a\nps\nlog\nkmem -i\nquit\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	// The line differs in the name, and says [PARTIAL DUMP] as it should.
-	dumpLine := regexp.MustCompile(`(?m)^ *DUMPFILE: .*\n`)
+	args := append([]string{"-s", needVmlinux(t, k)}, files...)
+	out := output(t, needTool(t, "crash", k.Suite), append(args, "-i", commands)...)
+	return dumpLine.ReplaceAllString(out, "")
+}
+
+// dumpLine is the line that differs: in the name, and it says [PARTIAL DUMP], as
+// it should. The names of a split dump are in lines of their own.
+var dumpLine = regexp.MustCompile(`(?m)^ *DUMPFILES?: .*\n(^ {10,}/.*\n)*`)
+
+// drgnSays does the same with drgn.
+func drgnSays(t *testing.T, k Kernel, file string) string {
+	t.Helper()
+	script := filepath.Join(Build, "..", "vmtest", "report.py")
+	return output(t, needTool(t, "drgn", k.Suite), "-q", "-c", file, "-s", needVmlinux(t, k), script)
+}
+
+// TestCrash compares what crash says of our dumps with what it says of the core.
+func TestCrash(t *testing.T) {
+	begin(t)
 	sameFromDumps(t, []string{"PANIC: ", "sysrq_handle_crash", "guest: memory filled", "TOTAL MEM"},
 		func(t *testing.T, k Kernel, path string) string {
 			if !crashKnows(k) {
 				t.Skipf("crash does not know Linux %s", k.Release)
 			}
-			out := output(t, needTool(t, "crash", k.Suite), "-s", needVmlinux(t, k), path, "-i", commands)
-			return dumpLine.ReplaceAllString(out, "")
+			return crashSays(t, k, path)
 		})
 }
 
 // TestDrgn does the same with drgn.
 func TestDrgn(t *testing.T) {
 	begin(t)
-	script := filepath.Join(Build, "..", "vmtest", "report.py")
 	sameFromDumps(t, []string{"crashed thread", "sysrq_handle_crash", "guest: memory filled"},
-		func(t *testing.T, k Kernel, path string) string {
-			return output(t, needTool(t, "drgn", k.Suite), "-q", "-c", path, "-s", needVmlinux(t, k), script)
-		})
+		func(t *testing.T, k Kernel, path string) string { return drgnSays(t, k, path) })
 }
 
 // sameFromDumps requires that read says the same of the core and of all dumps,
