@@ -24,6 +24,9 @@ func meta(core *vmcore.Core) diskdump.Meta {
 		m := *d.Meta()
 		m.Status, m.Split, m.Part = 0, false, mem.PFNRange{}
 		m.Notes = notes(core)
+		if m.Uts.Version == "" { // QEMU writes dumps and knows nothing of kernels
+			m.Uts, m.PhysBase = utsname(core), physBase(core)
+		}
 		return m
 	}
 	m := diskdump.Meta{
@@ -32,16 +35,22 @@ func meta(core *vmcore.Core) diskdump.Meta {
 		CPUs:  max(elfcore.CountCPUs(core.Notes(), core.Order()), 1),
 		Notes: notes(core),
 		Time:  time.Now().Unix(),
+
+		PhysBase: physBase(core),
 	}
-	if core.Info == nil {
-		return m
+	if core.Info != nil && core.Info.CrashTime() != 0 {
+		m.Time = core.Info.CrashTime()
 	}
-	if t := core.Info.CrashTime(); t != 0 {
-		m.Time = t
-	}
-	physBase, _ := core.Info.Number("phys_base")
-	m.PhysBase = uint64(physBase)
 	return m
+}
+
+// physBase returns phys_base, on architectures that have such a thing.
+func physBase(core *vmcore.Core) uint64 {
+	if core.Info == nil {
+		return 0
+	}
+	n, _ := core.Info.Number("phys_base")
+	return uint64(n)
 }
 
 // notes returns the core's notes, as they are but for VMCOREINFO that was come by
