@@ -23,3 +23,7 @@ func (a *applet) readInfo(*vmcore.Core) error {
 func (a *applet) writeInfo() error {
 	return errors.New("option -g: not in the capture image")
 }
+
+func (a *applet) reassemble() error {
+	return errors.New("option --reassemble: not in the capture image")
+}
