@@ -51,7 +51,7 @@ func New(core *vmcore.Core) (*Space, error) {
 	case "x86_64":
 		err = s.setX86_64(core.Info)
 	default:
-		err = fmt.Errorf("%w: architecture %s", ErrUnsupported, core.Machine())
+		err = s.setLinear(core.Info)
 	}
 	if err != nil {
 		return nil, err
