@@ -12,6 +12,8 @@ package compress
 import (
 	"errors"
 	"fmt"
+
+	"github.com/ukdump/ukdump/pkg/compress/zlibpage"
 )
 
 // Codec is a method of compression. Its value is the flag that marks a page so
@@ -67,7 +69,7 @@ func NewEncoder(c Codec, pageSize int) (Encoder, error) {
 	case None:
 		return storer{}, nil
 	case Zlib:
-		return newZlibEncoder(pageSize)
+		return zlibpage.NewEncoder(pageSize), nil
 	case LZO:
 		return newLZOEncoder(), nil
 	case Snappy:
