@@ -272,6 +272,9 @@ func TestNames(t *testing.T) {
 }
 
 func TestNoAllocation(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make test-race says -short: under the race detector, pools forget what they have")
+	}
 	const size = 4096
 	for _, c := range codecs {
 		enc := newEncoder(t, c, size)
