@@ -62,7 +62,7 @@ func newEncoder(t testing.TB, c Codec, size int) Encoder {
 
 // eachPage calls f with every sample, compressed, at the page sizes there are.
 func eachPage(t *testing.T, c Codec, f func(t *testing.T, page, packed []byte)) {
-	for _, size := range []int{4 << 10, 16 << 10, 64 << 10} {
+	for _, size := range []int{4 << 10, 16 << 10, 64 << 10, 256 << 10} {
 		enc := newEncoder(t, c, size)
 		for name, page := range samples(size) {
 			t.Run(fmt.Sprintf("%v/%d/%s", c, size, name), func(t *testing.T) {
