@@ -121,8 +121,7 @@ fuzz:
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$file); do \
 			case $$file in pkg/elfcore/*|pkg/diskdump/*|pkg/compress/*) time=$(READER_FUZZTIME);; *) time=$(FUZZTIME);; esac; \
 			echo "fuzzing $$target in $$(dirname $$file) for $$time"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $$time -fuzzminimizetime 50x ./$$(dirname $$file) | \
-				{ grep -vE '^fuzz: (elapsed|minim)|^PASS$$' || true; }; \
+			GO="$(GO)" .ci/fuzz $$(dirname $$file) $$target $$time; \
 		done; \
 	done
 
