@@ -39,9 +39,9 @@
 //	ukdump: end action=reboot
 //
 // with one result line in each run, for machines to match. The phases are
-// image, watchdog, config, core, modules, device, mount, attempt, directory,
-// dmesg, dump, report, unmark (if there is a dump), shell (only if asked for)
-// and unmount. The result is
+// image, watchdog, config, core, vmcoreinfo (if the core's is damaged), modules,
+// device, mount, attempt, directory, dmesg, dump, report, unmark (if there is a
+// dump), shell (only if asked for) and unmount. The result is
 //
 //	ok       the dump has every page it should, and the kernel log is saved
 //	partial  something is saved: the log without the dump, the dump without the

@@ -28,6 +28,7 @@ func phases() []phase {
 		{name: "watchdog", limit: within(20 * time.Second), do: openWatchdogs},
 		{name: "config", limit: within(10 * time.Second), do: readConfig},
 		{name: "core", limit: within(30 * time.Second), do: openCore},
+		{name: "vmcoreinfo", limit: within(2 * time.Minute), needs: []string{"core"}, when: lacksInfo, do: recoverInfo},
 		{name: "modules", limit: within(time.Minute), do: loadModules},
 		{name: "device", limit: deviceTimeout, needs: []string{"config"}, do: findDevice},
 		{name: "mount", limit: within(2 * time.Minute), needs: []string{"device"}, do: mountTarget},
@@ -135,13 +136,27 @@ func openCore(_ context.Context, r *run, s state) (state, error) {
 	if err != nil {
 		return s, err
 	}
-	if core.Info == nil {
-		r.log.printf("core: a core of %s without kernel information: %v", core.Machine(), core.InfoErr)
-	} else {
+	if core.Info != nil {
 		r.log.printf("core: Linux %s, %s, crashed %s", core.Info.OSRelease(), core.Machine(),
 			crashTime(core).Format(time.RFC3339))
 	}
 	s.core = core
+	return s, nil
+}
+
+func lacksInfo(s state) bool { return s.core != nil && collector.InfoDamaged(s.core) }
+
+// recoverInfo looks for what the kernel says of itself in its memory, where the
+// note about it is damaged. Without it there is no kernel log, and nothing can be
+// left out of the dump.
+func recoverInfo(ctx context.Context, r *run, s state) (state, error) {
+	r.log.giveUp("vmcoreinfo: that of the core does not fit its memory: %v", s.core.InfoErr)
+	core := *s.core // the other may still be in use when this is left behind
+	if err := collector.RecoverInfo(ctx, &core); err != nil {
+		return s, err
+	}
+	r.log.printf("vmcoreinfo: found in memory; Linux %s", core.Info.OSRelease())
+	s.core = &core
 	return s, nil
 }
 

@@ -93,10 +93,12 @@ func (m machine) set(k knob) error {
 	if !m.ours {
 		return nil
 	}
-	f, err := os.OpenFile(filepath.Join(m.proc, "sys", k.name), os.O_WRONLY, 0)
-	if errors.Is(err, os.ErrNotExist) {
+	name := filepath.Join(m.proc, "sys", k.name)
+	// The command line may have set one, and fixed it.
+	if now, err := os.ReadFile(name); errors.Is(err, os.ErrNotExist) || err == nil && string(now) == k.value+"\n" {
 		return nil
 	}
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}

@@ -147,6 +147,9 @@ func (r *run) step(p phase, s state) state {
 		outcomes <- outcome{after, err}
 	}()
 	o, ended := await(ctx, outcomes, grace)
+	if cause := context.Cause(ctx); o.err != nil && cause != nil && !errors.Is(o.err, cause) {
+		o.err = fmt.Errorf("%w: %w", cause, o.err)
+	}
 	took := time.Since(began).Seconds()
 	r.noteMemory()
 	switch {

@@ -138,7 +138,8 @@ func (d *Dir) Create(ctx context.Context, name string, reserve int64) (target.Fi
 		return nil, noSpace(err)
 	}
 	file := &File{ctx: ctx, dir: d, name: name, f: f}
-	if err := file.reserve(reserve); err != nil {
+	// If the machine goes down half way, there is to be something that says so.
+	if err := errors.Join(file.reserve(reserve), d.sync()); err != nil {
 		file.Abort()
 		return nil, err
 	}
