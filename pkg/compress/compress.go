@@ -14,6 +14,7 @@ import (
 	"fmt"
 
 	"github.com/ukdump/ukdump/pkg/compress/zlibpage"
+	"github.com/ukdump/ukdump/pkg/compress/zstdpage"
 )
 
 // Codec is a method of compression. Its value is the flag that marks a page so
@@ -75,7 +76,7 @@ func NewEncoder(c Codec, pageSize int) (Encoder, error) {
 	case Snappy:
 		return snappyEncoder{}, nil
 	case Zstd:
-		return newZstdEncoder(pageSize)
+		return zstdpage.NewEncoder(), nil
 	}
 	return nil, fmt.Errorf("cannot compress with %v", c)
 }

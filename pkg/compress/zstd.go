@@ -2,37 +2,7 @@
 
 package compress
 
-import (
-	"math/bits"
-
-	"github.com/klauspost/compress/zstd"
-)
-
-type zstdEncoder struct{ enc *zstd.Encoder }
-
-// newZstdEncoder asks for the smallest state that serves: a window of one page,
-// and no checksum, since makedumpfile writes none and every page would pay for it.
-func newZstdEncoder(pageSize int) (Encoder, error) {
-	window := max(zstd.MinWindowSize, 1<<bits.Len(uint(pageSize-1)))
-	enc, err := zstd.NewWriter(nil,
-		zstd.WithEncoderLevel(zstd.SpeedFastest),
-		zstd.WithEncoderConcurrency(1),
-		zstd.WithWindowSize(window),
-		zstd.WithLowerEncoderMem(true),
-		zstd.WithEncoderCRC(false))
-	if err != nil {
-		return nil, err
-	}
-	return &zstdEncoder{enc}, nil
-}
-
-func (e *zstdEncoder) Append(dst, page []byte) ([]byte, bool) {
-	out := e.enc.EncodeAll(page, dst)
-	if len(out)-len(dst) >= len(page) {
-		return dst, false
-	}
-	return out, true
-}
+import "github.com/klauspost/compress/zstd"
 
 type zstdDecoder struct{ dec *zstd.Decoder }
 

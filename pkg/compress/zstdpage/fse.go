@@ -1,0 +1,198 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package zstdpage
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// fseSize is the number of states of the tables made for a page: as good as any
+// for a few hundred symbols, and cheap to make.
+const (
+	fseLog  = 6
+	fseSize = 1 << fseLog
+)
+
+// distribution says how many of fseSize states each symbol gets.
+type distribution struct {
+	n               int // symbols that are used
+	symbols, shares [64]uint8
+}
+
+// make fits d to the counts of symbols, which add up to total.
+func (d *distribution) make(counts []uint16, total int) {
+	scale := fseSize << 16 / uint32(total)
+	n, left := uint(0), fseSize
+	top, largest := uint(0), uint16(0)
+	for s, c := range counts {
+		share := max((uint32(c)*scale+1<<15)>>16, 1)
+		d.symbols[n&63], d.shares[n&63] = uint8(s), uint8(share)
+		if c > largest {
+			top, largest = n, c
+		}
+		used := (uint(c) + 0xffff) >> 16 // 1 unless c is 0; a branch costs more
+		left -= int(share & -uint32(used))
+		n += used
+	}
+	d.n = int(n)
+	// The most frequent symbol bears the rounding, unless it would lose half.
+	if share := int(d.shares[top&63]); share+left > share/2 {
+		d.shares[top&63] = uint8(share + left)
+		return
+	}
+	for i := 0; left < 0; i = (i + 1) % d.n {
+		if d.shares[i] > 1 {
+			d.shares[i]--
+			left++
+		}
+	}
+}
+
+// describe writes d at n and returns the end (section 4.1.1).
+func (d *distribution) describe(out *output, n int) int {
+	acc, count := uint64(fseLog-5), uint(4)
+	next, remaining := 0, fseSize+1
+	for i, s := range d.symbols[:d.n&63] {
+		// A value is a share plus one. Values up to remaining are possible: they
+		// take width bits, but as many as would not fill these take one less.
+		width := uint(bits.Len(uint(remaining)))
+		short := 1<<width - 1 - remaining
+		if gap := int(s) - next; gap > 0 {
+			acc |= 1 << count // a symbol without a share
+			count += width
+			if 1 < short {
+				count--
+			}
+			for gap--; gap >= 3; gap -= 3 { // and how many more there are
+				acc |= 3 << (count & 63)
+				count += 2
+			}
+			acc |= uint64(gap) << (count & 63)
+			count += 2
+			n, acc, count = out.flush(n, acc, count)
+		}
+		share := int(d.shares[i])
+		value := share + 1
+		if value >= 1<<(width-1) {
+			value += short
+		}
+		acc |= uint64(value) << (count & 63)
+		count += width
+		if value < short {
+			count--
+		}
+		n, acc, count = out.flush(n, acc, count)
+		next, remaining = int(s)+1, remaining-share
+	}
+	out.put(n, acc)
+	return n + int(count+7)>>3
+}
+
+// fseTable encodes symbols with states (section 4.1). A state goes by its number
+// plus the number of states.
+type fseTable struct {
+	log     int
+	symbols [64]transition
+	states  [fseSize + 8]uint8 // those of each symbol, in ascending order
+}
+
+// transition leads from any state to one that stands for a symbol: the low
+// (state+bits)>>16 bits of the state are written, and what remains of it, plus
+// index, is the place of the next state.
+type transition struct {
+	bits  uint32
+	index int32
+}
+
+// set makes the transition to a symbol whose states are at a place in states.
+func (t *fseTable) set(symbol uint8, share, at int) {
+	n := t.log + 1 - bits.Len(uint(share-1)) // bits to write from share<<n on; below, one less
+	t.symbols[symbol&63] = transition{uint32(n<<16 - share<<n), int32(at - share)}
+}
+
+// constant makes a table of one symbol, with a single state.
+func (t *fseTable) constant(symbol uint8) {
+	t.log = 0
+	t.set(symbol, 1, 0)
+	t.states[0] = 1
+}
+
+// spread makes the table of d.
+//
+// Spreading gives state 43*v mod 64 to the v-th share (section 4.1.1), so state i
+// belongs to share 3*i mod 64, 3 being the inverse of 43. A symbol with the
+// shares from a up to b thus has the states from (a+64*k)/3 up to (b+64*k)/3,
+// both rounded up, for k = 0, 1 and 2: three runs, in ascending order.
+func (t *fseTable) spread(d *distribution) {
+	t.log = fseLog
+	b, from := 0, [3]int{0, (fseSize + 2) / 3, (2*fseSize + 2) / 3}
+	at := 0
+	for i, s := range d.symbols[:d.n&63] {
+		share := int(d.shares[i])
+		t.set(s, share, at)
+		b += share
+		for k := range from {
+			to := (b + k*fseSize + 2) / 3
+			for ; from[k] < to; from[k] += 8 {
+				run := uint64(fseSize+from[k])*0x0101010101010101 + 0x0706050403020100
+				binary.LittleEndian.PutUint64(t.states[at:], run)
+				at += min(to-from[k], 8)
+			}
+			from[k] = to
+		}
+	}
+}
+
+// predefine makes the table of a predefined distribution with 1<<log shares.
+func (t *fseTable) predefine(shares []int8, log int) {
+	t.log = log
+	size := 1 << log
+	var symbols, next [64]uint8
+	high, at := size, 0
+	for s, share := range shares {
+		if share < 0 {
+			share = 1
+			high--
+			symbols[high] = uint8(s)
+		}
+		t.set(uint8(s), int(share), at)
+		next[s] = uint8(at)
+		at += int(share)
+	}
+	state := 0
+	for s, share := range shares {
+		for range share {
+			symbols[state] = uint8(s)
+			for state = (state + size>>1 + size>>3 + 3) % size; state >= high; {
+				state = (state + size>>1 + size>>3 + 3) % size
+			}
+		}
+	}
+	for state, s := range symbols[:size] {
+		t.states[next[s]] = uint8(size + state)
+		next[s]++
+	}
+}
+
+// first returns a state that stands for a symbol.
+func (t *fseTable) first(symbol uint8) (state uint32) {
+	s := t.symbols[symbol&63]
+	n := (s.bits + 1<<15) >> 16
+	share := (n<<16 - s.bits) >> (n & 31)
+	return uint32(t.states[(uint32(s.index)+share)&63])
+}
+
+// next returns the state for a symbol that precedes the one of state, and the
+// count bits to write.
+func (t *fseTable) next(state uint32, symbol uint8) (next uint32, low uint64, count uint32) {
+	s := t.symbols[symbol&63]
+	count = (state + s.bits) >> 16 & 31
+	high := state >> count
+	return uint32(t.states[(high+uint32(s.index))&63]), uint64(state - high<<count), count
+}
+
+// last adds the last state, which a decoder reads first, to the count bits of acc.
+func (t *fseTable) last(acc uint64, count uint, state uint32) (uint64, uint) {
+	return acc | (uint64(state)-1<<t.log)<<(count&63), count + uint(t.log)
+}

@@ -1,0 +1,167 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package zstdpage
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+const (
+	minMatch = 4 // bytes
+	maxSeqs  = blockSize / minMatch
+	hashBits = 12
+)
+
+// window holds the data of a block. What is behind them is of no account.
+type window [blockSize + 8]byte
+
+// load returns the 8 bytes at i.
+func (w *window) load(i int) uint64 { return binary.LittleEndian.Uint64(w[i&(blockSize-1):]) }
+
+// extend returns the end of a match that holds up to pos at least.
+func (w *window) extend(pos, offset, end int) int {
+	for ; pos < end; pos += 8 {
+		if x := w.load(pos) ^ w.load(pos-offset); x != 0 {
+			return min(pos+bits.TrailingZeros64(x)>>3, end)
+		}
+	}
+	return end
+}
+
+// equal4 returns a number whose lowest set bit is in the first byte of the first
+// four zero bytes in a row of x that begin in one of its first three bytes; 0 if
+// there are none.
+func equal4(x uint64) uint64 {
+	const low7 = 0x7f7f7f7f7f7f7f7f
+	differ := (x&low7 + low7) | x // in the high bit of each byte
+	differ |= differ >> 8
+	differ |= differ >> 16
+	return ^differ & 0x808080
+}
+
+// hash hashes the first 5 bytes of v.
+func hash(v uint64) uint64 { return v << 24 * 0x9e3779b185ebca87 >> (64 - hashBits) }
+
+// probe returns the last position with the hash of v, the 8 bytes at pos, and
+// what differs between the bytes there and v.
+func (e *Encoder) probe(v uint64, pos int) (at int, differ uint64) {
+	h := hash(v)
+	at = int(e.last[h])
+	e.last[h] = uint16(pos)
+	return at, v ^ e.window.load(at)
+}
+
+// find cuts data into sequences of literals and matches.
+//
+// It takes the first match it finds, in this order: four bytes or more at the
+// last offset that begin within the next three bytes, a match at the next byte,
+// a match at the byte after that. A structure that differs from its neighbour
+// in the low bytes of some pointers so becomes a few short sequences with the
+// same cheap offset.
+func (e *Encoder) find(data []byte) {
+	clear(e.last[:])
+	for kind := range e.counts {
+		clear(e.counts[kind][:])
+	}
+	e.nseq, e.nlit = 0, 0
+	w := &e.window
+	end := copy(w[:], data)
+	limit := end - 8
+	rep, rep1 := e.rep, e.rep1
+	done := 0 // in sequences up to here
+	// Nothing before the block is looked at, so the offsets of the block before
+	// must not reach there. The second is tried after a first match only.
+	for pos := max(rep, rep1-minMatch); pos < limit; {
+		var start, length, offset int // offset as in section 3.1.1.3.2.1.1
+		v := w.load(pos)
+		x := v ^ w.load(pos-rep)
+		if z := equal4(x); z != 0 {
+			k := bits.TrailingZeros64(z) &^ 7
+			start, offset = pos+k>>3, 1
+			if x >>= k & 63; x != 0 {
+				length = bits.TrailingZeros64(x) >> 3
+			} else {
+				length = w.extend(pos+8, rep, end) - start
+			}
+			e.last[hash(v)] = uint16(pos)
+		} else {
+			start = pos
+			at, x := e.probe(v, start)
+			if uint32(x) != 0 {
+				start++
+				at, x = e.probe(w.load(start), start)
+			}
+			if uint32(x) != 0 {
+				pos += 2 + (pos-done)>>6 // faster where nothing repeats
+				continue
+			}
+			offset = start - at
+			if x != 0 {
+				length = bits.TrailingZeros64(x) >> 3
+			} else {
+				length = w.extend(start+8, offset, end) - start
+			}
+			for start > done && at > 0 && w[(start-1)&(blockSize-1)] == w[(at-1)&(blockSize-1)] {
+				start, at, length = start-1, at-1, length+1
+			}
+			if offset == rep && start > done {
+				offset = 1
+			} else {
+				rep, rep1 = offset, rep
+				offset += 3
+			}
+		}
+		for {
+			e.addSequence(done, start, length, offset)
+			pos = start + length
+			done = pos
+			if pos >= limit {
+				break
+			}
+			// Right behind a match, offset 1 means the last but one.
+			v := w.load(pos)
+			x := v ^ w.load(pos-rep1)
+			if uint32(x) != 0 {
+				break
+			}
+			e.last[hash(v)] = uint16(pos)
+			rep, rep1 = rep1, rep
+			start, offset = pos, 1
+			if x != 0 {
+				length = bits.TrailingZeros64(x) >> 3
+			} else {
+				length = w.extend(pos+8, rep, end) - start
+			}
+		}
+		e.last[hash(w.load(pos-2))] = uint16(pos - 2)
+	}
+	e.nlit += copy(e.literals[e.nlit:], w[done:end])
+	e.rep, e.rep1 = rep, rep1
+}
+
+// addSequence adds the literals from done to start, and the match that begins
+// there, to the sequences of the block.
+func (e *Encoder) addSequence(done, start, length, offset int) {
+	n := start - done
+	to := e.nlit
+	e.nlit += n
+	// Most runs are short, and a match begins 8 bytes or more before the end.
+	const mask = blockSize - 1
+	v, w := e.window.load(done), e.window.load(done+8)
+	binary.LittleEndian.PutUint64(e.literals[to&mask:], v)
+	binary.LittleEndian.PutUint64(e.literals[to&mask+8:], w)
+	if n > 16 {
+		copy(e.literals[to&mask+16:], e.window[(done+16)&mask:start])
+	}
+	l, m, o := e.codes.ofLiterals(n), e.codes.ofMatch(length), bits.Len32(uint32(offset))-1
+	e.counts[kindLiterals][l&63]++
+	e.counts[kindOffset][o&63]++
+	e.counts[kindMatch][m&63]++
+	nl, nm := l>>8&31, m>>8&31
+	s := &e.seqs[e.nseq&(maxSeqs-1)]
+	s.extra = uint64(l>>16) | (uint64(m>>16)|uint64(offset-1<<(o&31))<<nm)<<nl
+	s.extraBits = uint8(int(nl+nm) + o)
+	s.literals, s.match, s.offset = uint8(l), uint8(m), uint8(o)
+	e.nseq++
+}

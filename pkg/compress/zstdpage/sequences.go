@@ -1,0 +1,171 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package zstdpage
+
+import (
+	"math"
+	"math/bits"
+)
+
+// The kinds of codes that make up a sequence, in the order in which the section
+// describes their tables.
+const (
+	kindLiterals = iota
+	kindOffset
+	kindMatch
+)
+
+// sequence is a sequence in codes (section 3.1.1.3.2.1.1).
+type sequence struct {
+	extra                              uint64 // the extra bits of the three codes
+	extraBits, literals, match, offset uint8
+}
+
+// predefined has the distributions to use when none is described, each with the
+// logarithm of its sum (section 3.1.1.3.2.2). -1 stands for less than one share.
+var predefined = [3]struct {
+	log    int
+	shares []int8
+}{
+	{6, []int8{4, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 2, 1, 1, 1, 1, 1,
+		-1, -1, -1, -1}},
+	{5, []int8{1, 1, 1, 1, 1, 1, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1}},
+	{6, []int8{1, 4, 3, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+		1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1}},
+}
+
+// codes has what is the same for every block.
+type codes struct {
+	// The codes of short lengths: the code, the number of extra bits << 8, and
+	// their value << 16. Match lengths count from 3.
+	literals [64]uint32
+	match    [128]uint32
+
+	predefined [3]fseTable
+	log2       [fseSize]uint8 // logarithms in 1/16 bit
+}
+
+func (c *codes) init() {
+	// Where codes with extra bits begin, up to where they go by powers of two.
+	fillCodes(c.literals[:], 16, 18, 20, 22, 24, 28, 32, 40, 48)
+	fillCodes(c.match[:], 32, 34, 36, 38, 40, 44, 48, 56, 64, 80, 96)
+	for kind, p := range predefined {
+		c.predefined[kind].predefine(p.shares, p.log)
+	}
+	for i := range c.log2 {
+		c.log2[i] = uint8(math.Round(16 * math.Log2(float64(max(i, 1)))))
+	}
+}
+
+func fillCodes(codes []uint32, bases ...int) {
+	for i := range bases[0] {
+		codes[i] = uint32(i)
+	}
+	for i, base := range bases {
+		end := len(codes)
+		if i+1 < len(bases) {
+			end = bases[i+1]
+		}
+		for n := base; n < end; n++ {
+			codes[n] = uint32(bases[0] + i | (bits.Len(uint(end-base))-1)<<8 | (n-base)<<16)
+		}
+	}
+}
+
+func (c *codes) ofLiterals(n int) uint32 {
+	if uint(n) < uint(len(c.literals)) {
+		return c.literals[n]
+	}
+	k := uint32(bits.Len32(uint32(n))) - 1
+	return k + 19 | k<<8 | (uint32(n)-1<<(k&31))<<16
+}
+
+func (c *codes) ofMatch(n int) uint32 {
+	if n -= 3; uint(n) < uint(len(c.match)) {
+		return c.match[n]
+	}
+	k := uint32(bits.Len32(uint32(n))) - 1
+	return k + 36 | k<<8 | (uint32(n)-1<<(k&31))<<16
+}
+
+// writeSequences writes the section of sequences at n and returns its end
+// (section 3.1.1.3.2).
+func (e *Encoder) writeSequences(n int) int {
+	if e.nseq < 128 {
+		e.out[n] = byte(e.nseq)
+		n++
+	} else {
+		e.out[n], e.out[n+1] = byte(e.nseq>>8+128), byte(e.nseq)
+		n += 2
+	}
+	if e.nseq == 0 {
+		return n
+	}
+	modes := n
+	e.out[modes] = 0
+	n++
+	for kind := range e.tables {
+		var mode byte
+		mode, n = e.chooseTable(n, kind)
+		e.out[modes] |= mode << (6 - 2*kind)
+	}
+	return e.writeStream(n)
+}
+
+// chooseTable chooses the table for codes of a kind, and writes its description
+// at n. It returns its mode and the end of the description.
+func (e *Encoder) chooseTable(n, kind int) (mode byte, end int) {
+	const usePredefined, useRLE, useOwn = 0, 1, 2
+	pre := &e.codes.predefined[kind]
+	if e.nseq > 16 {
+		counts := e.counts[kind][:len(predefined[kind].shares)]
+		d := &e.fit
+		d.make(counts, e.nseq)
+		if d.n == 1 {
+			e.out[n] = d.symbols[0]
+			e.tables[kind].constant(d.symbols[0])
+			return useRLE, n + 1
+		}
+		end := d.describe(&e.out, n)
+		gain := -16 * 8 * (end - n) // in 1/16 bit
+		for i, s := range d.symbols[:d.n&63] {
+			own := fseLog<<4 - int(e.codes.log2[d.shares[i]&63])
+			gain += int(counts[s]) * (pre.log<<4 - int(e.codes.log2[max(predefined[kind].shares[s], 1)&63]) - own)
+		}
+		if gain > 0 {
+			e.tables[kind].spread(d)
+			return useOwn, end
+		}
+	}
+	e.tables[kind] = *pre
+	return usePredefined, n
+}
+
+// writeStream writes the sequences at n, the last one first, since the stream is
+// read backwards (section 3.1.1.3.2.1.2).
+func (e *Encoder) writeStream(n int) int {
+	literals, offset, match := &e.tables[kindLiterals], &e.tables[kindOffset], &e.tables[kindMatch]
+	s := &e.seqs[(e.nseq-1)&(maxSeqs-1)]
+	sl, so, sm := literals.first(s.literals), offset.first(s.offset), match.first(s.match)
+	n, acc, count := e.out.flush(n, s.extra, uint(s.extraBits))
+	for i := e.nseq - 2; i >= 0; i-- {
+		s := &e.seqs[i&(maxSeqs-1)]
+		var bl, bo, bm uint64
+		var nl, no, nm uint32
+		so, bo, no = e.tables[kindOffset].next(so, s.offset)
+		sm, bm, nm = e.tables[kindMatch].next(sm, s.match)
+		sl, bl, nl = e.tables[kindLiterals].next(sl, s.literals)
+		acc |= (bo | (bm|bl<<nm)<<no) << (count & 63)
+		count += uint(no + nm + nl)
+		if s.extraBits > 32 {
+			n, acc, count = e.out.flush(n, acc, count)
+		}
+		acc |= s.extra << (count & 63)
+		count += uint(s.extraBits)
+		n, acc, count = e.out.flush(n, acc, count)
+	}
+	acc, count = match.last(acc, count, sm)
+	acc, count = offset.last(acc, count, so)
+	acc, count = literals.last(acc, count, sl)
+	return e.out.end(n, acc, count)
+}
