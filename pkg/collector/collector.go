@@ -109,8 +109,8 @@ func SaveSplit(ctx context.Context, core *vmcore.Core, outs []io.WriterAt, opts 
 	if opts.Warn == nil {
 		opts.Warn = func(string) {}
 	}
-	if s, ok := core.Source.(interface{ NoMmap() }); ok && opts.NoMmap {
-		s.NoMmap()
+	if s, ok := core.Source.(interface{ SetMmap(bool) }); ok && opts.NoMmap {
+		s.SetMmap(false)
 	}
 	levels := opts.Levels
 	if len(levels) == 0 {

@@ -280,6 +280,7 @@ func TestUnreadable(t *testing.T) {
 		}
 		path := k.Write(t)
 		core, out := openCore(t, path), newFile(t)
+		core.Source.(interface{ SetMmap(bool) }).SetMmap(mapped)
 		const lost = 0x20
 		info, err := os.Stat(path)
 		if err != nil {
@@ -290,7 +291,7 @@ func TestUnreadable(t *testing.T) {
 		}
 		var warnings []string
 		report, err := Save(context.Background(), core, out, Options{
-			Levels: []int{1}, NoMmap: !mapped, Warn: func(line string) { warnings = append(warnings, line) },
+			Levels: []int{1}, Warn: func(line string) { warnings = append(warnings, line) },
 		})
 		if err != nil {
 			t.Fatal(err)

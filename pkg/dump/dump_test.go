@@ -307,7 +307,10 @@ func TestZeroPage(t *testing.T) {
 func TestTruncatedCore(t *testing.T) {
 	useCPUs(t, 4)
 	c := newTestCore(4096, 700)
-	for _, threads := range []int{1, 4} {
+	for _, test := range []struct {
+		threads int
+		mapped  bool
+	}{{1, true}, {4, true}, {4, false}} {
 		path := filepath.Join(t.TempDir(), "vmcore")
 		if err := os.WriteFile(path, c.elf, 0o600); err != nil {
 			t.Fatal(err)
@@ -316,6 +319,7 @@ func TestTruncatedCore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		s.SetMmap(test.mapped)
 		const readable = 1000
 		if err := os.Truncate(path, c.dataAt+readable*4096+17); err != nil {
 			t.Fatal(err)
@@ -328,13 +332,13 @@ func TestTruncatedCore(t *testing.T) {
 			}
 		}
 		var f memFile
-		stats, err := WriteDiskdump(context.Background(), &f, c.job(s, compress.Zstd, 31, threads))
+		stats, err := WriteDiskdump(context.Background(), &f, c.job(s, compress.Zstd, 31, test.threads))
 		if err != nil {
 			t.Fatal(err)
 		}
 		lost, d := c.check(t, &f)
 		if lost != want || stats.Unreadable != want || !stats.Incomplete() || !marked(d) {
-			t.Errorf("%d threads: %d pages lost, stats %+v, marked incomplete: %v; want %d lost", threads, lost, stats, marked(d), want)
+			t.Errorf("%+v: %d pages lost, stats %+v, marked incomplete: %v; want %d lost", test, lost, stats, marked(d), want)
 		}
 		s.Close()
 	}

@@ -17,8 +17,8 @@ import (
 type Core struct {
 	r      io.ReaderAt
 	closer io.Closer // of r; nil if it has none
-	file   *os.File  // nil if r is not a file; windows are then read, not mapped
-	noMmap bool
+	file   *os.File  // nil if r is not a file
+	mmap   bool      // views map the file
 	size   uint64
 	header
 	notes  []byte
@@ -51,7 +51,7 @@ func newFromFile(f *os.File) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.file = f
+	c.file, c.mmap = f, inProc(f)
 	if kcore, err := os.Stat("/proc/kcore"); err == nil && os.SameFile(info, kcore) {
 		c.r = &oneByOne{r: f}
 	}

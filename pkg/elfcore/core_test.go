@@ -238,9 +238,9 @@ func TestReads(t *testing.T) {
 			t.Fatal(err)
 		}
 		file := openFile(t, b)
-		views := map[string]mem.View{"mapped": file.NewView(), "read": inMemory.NewView()}
-		file.NoMmap()
-		views["not mapped"] = file.NewView()
+		views := map[string]mem.View{"file": file.NewView(), "memory": inMemory.NewView()}
+		file.SetMmap(true)
+		views["mapped file"] = file.NewView()
 		for range 300 {
 			addr := uint64(rnd.Intn(len(m.bytes) - 0x10000))
 			n := uint64(rnd.Intn(0x4000))

@@ -5,6 +5,7 @@ package elfcore
 import (
 	"fmt"
 	"io"
+	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -16,10 +17,22 @@ const (
 	// /proc/vmcore costs a page table entry for each page at once, so larger
 	// windows would waste work and memory on pages that are skipped.
 	mapSize = 4 << 20
-	// readSize is how much a view reads at a time where the file cannot be
-	// mapped.
-	readSize = 256 << 10
+	// A view that reads the file reads what it is asked for, within these
+	// bounds: a small piece is seldom the last one there.
+	minRead, maxRead = 16 << 10, 256 << 10
 )
+
+// inProc reports whether f is a file of the kernel's, like /proc/vmcore. Such a
+// file is mapped, because reads of it map and unmap page after page. Others are
+// read, which costs less than the page faults that a mapping of them brings.
+func inProc(f *os.File) bool {
+	var stat unix.Statfs_t
+	return unix.Fstatfs(int(f.Fd()), &stat) == nil && stat.Type == unix.PROC_SUPER_MAGIC
+}
+
+// SetMmap has views made from now on map the file, where that is possible, or
+// read it.
+func (c *Core) SetMmap(on bool) { c.mmap = on }
 
 // zeros is what padding reads as.
 var zeros [64 << 10]byte
@@ -31,7 +44,7 @@ type view struct {
 	window []byte // contents of the file from off on
 	off    uint64
 	mapped bool
-	read   []byte // buffer for files that cannot be mapped; nil until needed
+	read   []byte // buffer for reads of the file; nil until needed
 }
 
 // NewView returns a new window onto the core. Close it when done.
@@ -57,7 +70,7 @@ func (v *view) Slice(addr mem.PhysAddr, n int) ([]byte, error) {
 	}
 	off := p.off + uint64(addr-p.start)
 	if off < v.off || off >= v.off+uint64(len(v.window)) {
-		if err := v.move(off, p.off+uint64(p.end-p.start)); err != nil {
+		if err := v.move(off, p.off+uint64(p.end-p.start), n); err != nil {
 			return nil, fmt.Errorf("physical address %v: %w: %w", addr, mem.ErrUnreadable, err)
 		}
 	}
@@ -65,16 +78,17 @@ func (v *view) Slice(addr mem.PhysAddr, n int) ([]byte, error) {
 	return b[:min(n, len(b))], nil
 }
 
-// move places the window at off in the file. It does not reach beyond end,
-// the end of the piece: what lies behind is seldom asked for next.
-func (v *view) move(off, end uint64) error {
+// move places the window at off in the file, where n bytes are asked for. It
+// does not reach beyond end, the end of the piece: what lies behind is seldom
+// asked for next.
+func (v *view) move(off, end uint64, n int) error {
 	v.drop()
-	if v.c.file != nil && v.read == nil && !v.c.noMmap {
+	if v.c.file != nil && v.read == nil && v.c.mmap {
 		if err := v.mmap(off, end); err == nil {
 			return nil
 		}
 	}
-	return v.pread(off, end)
+	return v.pread(off, end, n)
 }
 
 func (v *view) mmap(off, end uint64) error {
@@ -89,11 +103,11 @@ func (v *view) mmap(off, end uint64) error {
 	return nil
 }
 
-func (v *view) pread(off, end uint64) error {
+func (v *view) pread(off, end uint64, n int) error {
 	if v.read == nil {
-		v.read = make([]byte, readSize)
+		v.read = make([]byte, maxRead)
 	}
-	buf := v.read[:min(readSize, end-off)]
+	buf := v.read[:min(uint64(max(n, minRead)), maxRead, end-off)]
 	n, err := v.c.r.ReadAt(buf, int64(off))
 	if n == 0 {
 		if err == nil {
@@ -117,6 +131,3 @@ func (v *view) Close() error {
 	v.drop()
 	return nil
 }
-
-// NoMmap makes views made from now on read the file instead of mapping it.
-func (c *Core) NoMmap() { c.noMmap = true }

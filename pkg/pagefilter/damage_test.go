@@ -177,9 +177,7 @@ func TestTruncatedStructPages(t *testing.T) {
 		}
 		path := k.Write(t)
 		core, space, pages := openCore(t, path)
-		if !mapped {
-			core.Source.(interface{ NoMmap() }).NoMmap()
-		}
+		core.Source.(interface{ SetMmap(bool) }).SetMmap(mapped)
 		info, err := os.Stat(path)
 		if err != nil {
 			t.Fatal(err)
