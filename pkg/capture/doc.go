@@ -45,7 +45,7 @@
 //
 //	ok       the dump has every page it should, and the kernel log is saved
 //	partial  something is saved: the log without the dump, the dump without the
-//	         log, or a dump that lacks pages
+//	         log, of a damaged log its texts, or a dump that lacks pages
 //	failed   nothing is saved
 //
 // In the result line, dir is the path on the target, level the dump level

@@ -61,7 +61,9 @@ type state struct {
 	dir      *file.Dir   // the directory of this dump
 	report   target.File // kdump.log
 	dmesg    bool        // the kernel log is saved
-	dump     dumpResult
+	// textsOnly says that of a damaged log only the texts are.
+	textsOnly bool
+	dump      dumpResult
 	// moved tells the supervisor that the phase under way gets on.
 	moved func()
 }

@@ -16,7 +16,7 @@ import (
 // result says in a word what a run has achieved; see the package comment.
 func (s state) result() string {
 	switch {
-	case s.dmesg && s.dump.complete:
+	case s.dmesg && !s.textsOnly && s.dump.complete:
 		return "ok"
 	case s.dmesg || s.dump.report != nil:
 		return "partial"

@@ -18,39 +18,52 @@ import (
 	"github.com/ukdump/ukdump/pkg/kstruct"
 	"github.com/ukdump/ukdump/pkg/printk"
 	"github.com/ukdump/ukdump/pkg/target"
-	"github.com/ukdump/ukdump/pkg/vmcore"
 )
 
-// saveDmesg saves the crashed kernel's log.
+// saveDmesg saves the crashed kernel's log; if that cannot be read, the texts that
+// are in its buffer.
 func saveDmesg(ctx context.Context, r *run, s state) (state, error) {
 	space, err := addrxlat.New(s.core)
 	if err != nil {
 		return s, err
 	}
-	f, err := s.dir.Create(ctx, "vmcore-dmesg.txt", 0)
-	if err != nil {
-		return s, err
+	kernel := func() printk.Kernel { return kstruct.New(s.core.Info, space, s.core.Order()) }
+	damage := saveText(ctx, s.dir, "vmcore-dmesg.txt", func(w io.Writer) error {
+		stats, err := printk.Write(w, kernel(), space, s.core.Order(), printk.Options{})
+		if err != nil {
+			return err
+		}
+		r.log.printf("dmesg: %d records", stats.Records)
+		if lost := stats.String(); lost != "" {
+			r.log.giveUp("dmesg: the log is not whole: %s", lost)
+		}
+		return nil
+	})
+	if damage == nil || ctx.Err() != nil {
+		s.dmesg = damage == nil
+		return s, damage
 	}
-	stats, err := writeDmesg(f, s.core, space)
-	if err != nil {
-		return s, errors.Join(err, f.Abort())
-	}
-	if err := f.Commit(); err != nil {
-		return s, err
-	}
-	r.log.printf("dmesg: %d records", stats.Records)
-	if lost := stats.String(); lost != "" {
-		r.log.giveUp("dmesg: the log is not whole: %s", lost)
-	}
-	s.dmesg = true
-	return s, nil
+	r.log.giveUp("dmesg: %v; saving the texts in the log's buffer", damage)
+	err = saveText(ctx, s.dir, "vmcore-dmesg.txt", func(w io.Writer) error {
+		fmt.Fprintf(w, "This log is damaged (%v).\nThese are the texts in its buffer, in the order of memory.\n\n", damage)
+		_, err := printk.WriteText(w, kernel(), space, s.core.Order())
+		return err
+	})
+	s.dmesg, s.textsOnly = err == nil, true
+	return s, err
 }
 
-func writeDmesg(f target.File, core *vmcore.Core, space *addrxlat.Space) (printk.Stats, error) {
+// saveText makes a file of what write writes.
+func saveText(ctx context.Context, dir target.Target, name string, write func(io.Writer) error) error {
+	f, err := dir.Create(ctx, name, 0)
+	if err != nil {
+		return err
+	}
 	w := bufio.NewWriterSize(f, 64<<10)
-	kernel := kstruct.New(core.Info, space, core.Order())
-	stats, err := printk.Write(w, kernel, space, core.Order(), printk.Options{})
-	return stats, errors.Join(err, w.Flush())
+	if err := errors.Join(write(w), w.Flush()); err != nil {
+		return errors.Join(err, f.Abort())
+	}
+	return f.Commit()
 }
 
 // dumpResult is what came of the dump.

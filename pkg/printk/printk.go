@@ -12,6 +12,8 @@
 //   - a ring of records, Linux 3.5 to 5.9 (records.go)
 //   - a ring of characters, before that (chars.go)
 //
+// Where their structures are damaged, WriteText finds the bare texts.
+//
 // The text is that of makedumpfile --dump-dmesg: "[    0.000000] text", the
 // further lines of a record indented below its first. It differs where that
 // tool is wrong or careless:
