@@ -12,8 +12,7 @@ import (
 	"testing"
 )
 
-// uuid is the identity of the target's file system in all tests.
-const uuid = "0d6ba0c1-6b64-4d75-a3f1-5c2d6e7f8a90"
+const uuid = TargetUUID
 
 // mkfs says how to make each file system with uuid, or what vfat has of it.
 var mkfs = map[string][]string{
@@ -22,8 +21,6 @@ var mkfs = map[string][]string{
 	"btrfs": {"-q", "-U", uuid},
 	"vfat":  {"-F", "32", "-i", "0d6ba0c1"},
 }
-
-const kdumpctl = "/usr/sbin/ukdump kdumpctl "
 
 // scenario is a machine that crashes.
 type scenario struct {

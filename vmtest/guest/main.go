@@ -15,6 +15,15 @@
 //	balloon                  say "guest: inflate", and wait until the host has taken
 //	                         memory away with the virtio balloon
 //	crash                    panic, if a capture kernel is armed
+//	exhaust                  take memory until the kernel panics
+//	await TEXT               say a text, and wait for the host to act on it
+//	insmod NAME PARAM...     load one module with parameters, in which @SYMBOL is
+//	                         the address of a symbol of the kernel
+//	replace FILE OLD NEW     replace a text in a file
+//	cut FILE BYTES           take that many bytes from the end of a file
+//	load-unchecked IMAGE OPTION...
+//	                         arm an image as kdumpctl load does, but even if it
+//	                         is damaged, with more options for the capture kernel
 //	tar DIR                  write the files in DIR as an archive to the second
 //	                         NVMe namespace
 //	/PROGRAM ARGUMENT...     run a program
@@ -89,6 +98,18 @@ func step(name string, args []string) error {
 		return awaitBalloon()
 	case "crash":
 		return crash()
+	case "exhaust":
+		return exhaust()
+	case "await":
+		return await(strings.Join(args, " "))
+	case "insmod":
+		return insmod(args[0], args[1:])
+	case "replace":
+		return replaceIn(args[0], args[1], args[2])
+	case "cut":
+		return cut(args[0], args[1])
+	case "load-unchecked":
+		return loadUnchecked(args[0], args[1:])
 	case "tar":
 		return tarDir(args[0])
 	}

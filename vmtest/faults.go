@@ -1,0 +1,187 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package vmtest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// TargetUUID is the identity of the target's file system in all tests.
+const TargetUUID = "0d6ba0c1-6b64-4d75-a3f1-5c2d6e7f8a90"
+
+// Fault is a row of the table of faults: what goes wrong, in a crash of a real
+// machine, and what must come of it all the same.
+type Fault struct {
+	Group string // what it is a fault of
+	Name  string
+	What  string // what happens, for the table in docs/reliability.md
+	Quick bool   // make test has it; all are in make test-faults
+
+	// Suite is the Debian suite of the kernel, bookworm if "". Only that one has
+	// the module of faults.
+	Suite       string
+	MemoryMiB   int      // 1024 if 0
+	Crashkernel string   // "256M" if ""
+	Qemu        []string // further arguments
+
+	// Size is that of the target's disk, 512M if "". Prepare changes the disk
+	// before the machine sees it. Once BreaksAt bytes have been written, it Breaks.
+	Size     string
+	Prepare  func(disk string) error
+	Breaks   Breakage
+	BreaksAt int64
+	Drive    string // further options of QEMU's -drive
+
+	Target string   // the line of kdump.conf; ext4 by its UUID if ""
+	Conf   []string // further lines
+	Steps  []string // what comes before the image is built
+	Build  string   // options of kdumpctl build
+	Load   string   // options of kdumpctl load
+	// Arm replaces the steps that build and load the image.
+	Arm []string
+	// Capture has the module ukdump_fault in the image do this; see there.
+	Capture string
+	// Crash replaces the steps that crash the machine.
+	Crash []string
+	// When the machine says this, the host has QEMU Do something.
+	When string
+	Do   func(*Monitor) error
+	// Earlier are values of Capture for crashes of the same machine before.
+	Earlier []string
+
+	// Within is how long it may take from the crash to the reboot; 2 minutes if 0.
+	// Machines in software emulation are slow.
+	Within time.Duration
+	Said   []string // what the capture kernel says on the console
+	// Log is what kdump.log says. It names the fault, where there is a kdump.log.
+	Log []string
+	// Saved are the files that are left in the directory of the dump; nil if there
+	// is none, since no target worked.
+	Saved []string
+	// Early has the initramfs of the machine arm the image and crash.
+	Early bool
+}
+
+// What is saved of a crash, mostly.
+var (
+	All = []string{"kdump.log", "vmcore", "vmcore-dmesg.txt"}
+	// Part is a dump that ended before its time.
+	Part = []string{"kdump.log", "vmcore-dmesg.txt", "vmcore-incomplete"}
+	// Logs are all there is if there is no dump.
+	Logs = []string{"kdump.log", "vmcore-dmesg.txt"}
+	// CutShort is what is left when the capture kernel itself ends while it writes
+	// the dump.
+	CutShort = []string{"kdump.log-incomplete", "vmcore-dmesg.txt", "vmcore-incomplete"}
+)
+
+const (
+	faultModule = "ukdump_fault"
+	faultSuite  = "bookworm" // its kernel can be built for with the compilers of most hosts
+	kdumpctl    = "/usr/sbin/ukdump kdumpctl "
+)
+
+// conf returns the lines of kdump.conf, with sep between.
+func (f *Fault) conf(sep string) string {
+	return strings.Join(append([]string{or(f.Target, "ext4 UUID="+TargetUUID)}, f.Conf...), sep)
+}
+
+// steps returns what the machine does.
+func (f *Fault) steps() []string {
+	if f.Early {
+		return earlySteps
+	}
+	steps := append(AttachVirtio("ext4"), "write /etc/kdump.conf "+f.conf("|"))
+	steps = append(steps, f.Steps...)
+	build := f.Build
+	if f.Capture != "" || f.Earlier != nil {
+		build += " --modules virtio_pci,virtio_blk," + faultModule
+	}
+	if f.Arm == nil {
+		steps = append(steps, kdumpctl+"build "+build, kdumpctl+"load "+f.Load)
+	}
+	steps = append(steps, f.Arm...)
+	if f.Crash == nil {
+		steps = append(steps, "fill 128", "crash")
+	}
+	return append(steps, f.Crash...)
+}
+
+// options returns what has the module of faults, once the capture kernel has
+// loaded it, do as told. The capture kernel inherits the command line.
+func options(capture string) string {
+	var options []string
+	for _, option := range strings.Fields(capture) {
+		options = append(options, faultModule+"."+option)
+	}
+	return strings.Join(options, " ")
+}
+
+// insmod returns the step that loads the module of faults into the kernel that
+// is to crash.
+func insmod(params string) string { return "insmod " + faultModule + " " + params }
+
+// crashWith returns the step that overwrites memory and crashes.
+func crashWith(damage ...string) []string {
+	return []string{insmod("what=crash crash=0x@crash_kexec damage=" + strings.Join(damage, "/"))}
+}
+
+// FaultKernel returns the kernel of the suite with the module of faults among
+// its modules. `vmtest/fetch headers SUITE` must have fetched what it is built
+// with.
+func FaultKernel(suite string) (Kernel, error) {
+	k, err := FindKernel(suite)
+	if err != nil {
+		return k, err
+	}
+	headers := filepath.Join(Build, "headers", suite)
+	if _, err := os.Stat(headers); err != nil {
+		return k, fmt.Errorf("no kernel headers of Debian %s: run vmtest/fetch headers %s", suite, suite)
+	}
+	with := k
+	with.Root = filepath.Join(Build, "faults", k.Release)
+	modules := filepath.Join(with.Root, "lib/modules", k.Release)
+	source := filepath.Join(Build, "faults", "module")
+	if err := errors.Join(os.RemoveAll(with.Root), os.RemoveAll(source), os.MkdirAll(filepath.Dir(modules), 0o755)); err != nil {
+		return k, err
+	}
+	for _, command := range [][]string{
+		{"cp", "-a", filepath.Join(Build, "../vmtest/faults"), source},
+		{"make", "-s", "-C", headers, "M=" + source, "CC=gcc", "modules"},
+		{"cp", "-al", filepath.Join(k.Root, "boot"), with.Root},
+		{"cp", "-al", filepath.Join(k.Root, "lib/modules", k.Release), modules},
+		{"cp", filepath.Join(source, faultModule+".ko"), modules},
+		{"depmod", "-b", with.Root, k.Release},
+	} {
+		if err := run(command[0], command[1:]...); err != nil {
+			return k, err
+		}
+	}
+	return with, nil
+}
+
+// readExt4 copies the files of an ext4 image to a directory, without a kernel.
+// The journal is replayed first, as the next mount would.
+func readExt4(image, to string) error {
+	// 1 is that there was something to correct.
+	if err := run("sh", "-c", `e2fsck -fy "$0" || [ $? -le 1 ]`, image); err != nil {
+		return err
+	}
+	return run("debugfs", "-R", "rdump / "+to, image)
+}
+
+// groups returns the groups of faults, in their order.
+func groups(faults []Fault) []string {
+	var names []string
+	for _, f := range faults {
+		if !slices.Contains(names, f.Group) {
+			names = append(names, f.Group)
+		}
+	}
+	return names
+}

@@ -1,0 +1,269 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package vmtest
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// faultRoots has the kernels of suites, the first with the module of faults, each
+// with a root file system for it, once it was made.
+var faultRoots = map[string]faultRoot{}
+
+type faultRoot struct {
+	kernel Kernel
+	image  string
+}
+
+func needFaultRoot(t *testing.T, suite string) faultRoot {
+	t.Helper()
+	if root, ok := faultRoots[suite]; ok {
+		return root
+	}
+	k, err := FindKernel(suite)
+	if suite == faultSuite {
+		k, err = FaultKernel(suite)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := MakeRoot(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	faultRoots[suite] = faultRoot{k, image}
+	return faultRoots[suite]
+}
+
+// TestFaults breaks the capture of crashes in every way of the table. Whatever
+// happens, the machine reboots by itself and in time, keeps what could be saved,
+// and has no incomplete file under the name of a complete one. Without
+// UKDUMP_FAULTS=all only a part of the table is tried.
+func TestFaults(t *testing.T) {
+	begin(t)
+	ukdump(t)
+	for _, f := range Faults() {
+		t.Run(f.Name, func(t *testing.T) {
+			if !f.Quick && os.Getenv("UKDUMP_FAULTS") != "all" {
+				t.Skip("make test-faults runs this (it sets UKDUMP_FAULTS=all)")
+			}
+			testFault(t, &f)
+		})
+	}
+}
+
+func testFault(t *testing.T, f *Fault) {
+	root := needFaultRoot(t, or(f.Suite, faultSuite))
+	disk := filepath.Join(t.TempDir(), "disk")
+	if err := MakeDisk(disk, "ext4", or(f.Size, "512M"), mkfs["ext4"]...); err != nil {
+		t.Fatal(err)
+	}
+	if f.Prepare != nil {
+		if err := f.Prepare(disk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, capture := range f.Earlier {
+		crashFault(t, f, root, disk, capture)
+	}
+	took := crashFault(t, f, root, disk, f.Capture)
+	if within := or(f.Within, 2*time.Minute); took > within {
+		t.Errorf("it took %v from the crash to the reboot, want %v at the most", took, within)
+	}
+	saved := t.TempDir()
+	if err := readExt4(disk, saved); err != nil {
+		t.Fatalf("reading the target: %v", err)
+	}
+	checkFault(t, f, saved)
+	if t.Failed() {
+		os.Remove(outcomePath(f.Name))
+		return
+	}
+	if err := (Outcome{root.kernel.Release, took.Seconds(), f.Saved}).save(f.Name); err != nil {
+		t.Error(err)
+	}
+}
+
+// crashFault crashes the machine, has it reboot, and returns how long that took.
+func crashFault(t *testing.T, f *Fault, root faultRoot, disk, capture string) time.Duration {
+	t.Helper()
+	dir := t.TempDir()
+	monitor := filepath.Join(dir, "monitor")
+	m := Machine{
+		Kernel: root.kernel, Root: root.image, Steps: f.steps(),
+		MemoryMiB: or(f.MemoryMiB, 1024), Crashkernel: f.Crashkernel, Append: options(capture),
+		Args: append([]string{"-qmp", "unix:" + monitor, "-device", "pcie-root-port,id=above",
+			"-device", "virtio-blk-pci,id=target,bus=above,drive=disk"}, f.Qemu...),
+	}
+	if f.Early {
+		initramfs, err := makeInitramfs(root.kernel, dir, f.conf("\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Args = append(m.Args, "-initrd", initramfs)
+	}
+	drive, wake := disk+",cache=unsafe", func() {}
+	if f.Breaks != "" {
+		socket := filepath.Join(dir, "disk")
+		bad, err := ServeBadDisk(socket, disk, f.Breaks, f.BreaksAt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer bad.Close()
+		drive, wake = "nbd:unix:"+socket+",cache=none", bad.Wake
+	}
+	m.Args = append(m.Args, "-drive", "if=none,format=raw,werror=report,rerror=report,id=disk,file="+drive+f.Drive)
+	listener, err := net.Listen("unix", monitor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	said := make(chan struct{}, 1)
+	m.Print = func(line string) {
+		// When the kernel resets a device, QEMU holds the whole machine until the
+		// device's requests are done. That is QEMU's, so they are done then.
+		if strings.Contains(line, "ukdump: end action=") {
+			wake()
+		}
+		if f.When != "" && strings.Contains(line, f.When) {
+			select {
+			case said <- struct{}{}:
+			default: // once is enough
+			}
+		}
+	}
+	watched := make(chan string, 1)
+	go func() { watched <- watch(listener, f, said) }()
+
+	console, err := m.Run()
+	logConsole(t, console)
+	listener.Close()
+	events := <-watched
+	t.Logf("QEMU says: %s", events)
+	if err != nil {
+		t.Fatalf("the machine did not reboot by itself: %v", err)
+	}
+	if !strings.Contains(events, "guest-reset") && !strings.Contains(events, "WATCHDOG") {
+		t.Errorf("the machine ended, but not in a reboot of its own")
+	}
+	took, err := rebootTime(console)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%.1f s from the crash to the reboot", took.Seconds())
+	if capture == f.Capture {
+		wantSaid(t, console, f.Said...)
+	}
+	return took
+}
+
+// watch follows what happens to the machine, until it ends, and returns what
+// QEMU said about it. It does the host's part of the fault.
+func watch(listener net.Listener, f *Fault, said <-chan struct{}) string {
+	monitor, events, err := Listen(listener)
+	if err != nil {
+		return err.Error()
+	}
+	var all []string
+	for {
+		select {
+		case <-said:
+			said = nil // once is enough
+			if err := f.Do(monitor); err != nil {
+				all = append(all, err.Error())
+			}
+		case event, ok := <-events:
+			if !ok {
+				return strings.Join(all, ", ")
+			}
+			all = append(all, fmt.Sprintf("%s %v", event.Name, event.Data))
+		}
+	}
+}
+
+// TestReliability holds the table in docs/reliability.md against the faults that
+// are tried.
+func TestReliability(t *testing.T) {
+	doc := readFile(t, filepath.Join(Build, "../docs/reliability.md"))
+	for _, f := range Faults() {
+		if !strings.Contains(doc, fmt.Sprintf("| `%s` | %s |", f.Name, f.What)) {
+			t.Errorf("docs/reliability.md does not have the fault %q as it is tried: run make test-faults", f.Name)
+		}
+	}
+}
+
+// rebootTime returns how long it took from the crash to the reboot.
+func rebootTime(console *Console) (time.Duration, error) {
+	for _, line := range console.Lines {
+		if strings.Contains(line.Text, "Kernel panic - not syncing") || strings.Contains(line.Text, "ukdump_fault: crash") {
+			return console.Ended - line.At, nil
+		}
+	}
+	return 0, fmt.Errorf("the machine did not crash")
+}
+
+// checkFault checks what was saved.
+func checkFault(t *testing.T, f *Fault, saved string) {
+	t.Helper()
+	dumps, err := filepath.Glob(filepath.Join(saved, "var/crash/127.0.0.1-*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dump := range dumps {
+		checkNames(t, dump)
+	}
+	if f.Saved == nil {
+		if len(dumps) > 0 {
+			t.Errorf("%v was saved, want nothing", dumps)
+		}
+		return
+	}
+	if len(dumps) == 0 {
+		t.Fatal("nothing was saved")
+	}
+	dump := dumps[len(dumps)-1]
+	wantFiles(t, dump, f.Saved...)
+	if !slices.Contains(f.Saved, "kdump.log") {
+		return
+	}
+	log := readFile(t, filepath.Join(dump, "kdump.log"))
+	for _, text := range f.Log {
+		if !strings.Contains(log, text) {
+			t.Errorf("kdump.log does not have %q", text)
+		}
+	}
+	if t.Failed() {
+		ours, _, _ := strings.Cut(log, "\nThe log of the capture kernel:")
+		t.Logf("kdump.log:\n%s", ours)
+	}
+}
+
+// checkNames requires that what has a final name is complete.
+func checkNames(t *testing.T, dir string) {
+	t.Helper()
+	for _, entry := range listDir(t, dir) {
+		path := filepath.Join(dir, entry.Name())
+		switch entry.Name() {
+		case "vmcore":
+			if out, err := exec.Command(ukdump(t), "dumpinfo", "--verify", path).CombinedOutput(); err != nil {
+				t.Errorf("dumpinfo --verify %s: %v\n%s", path, err, out)
+			}
+		case "vmcore-dmesg.txt":
+			if log := readFile(t, path); !strings.Contains(log, "guest: ") || !strings.HasSuffix(log, "\n") {
+				t.Errorf("%s is no whole log", path)
+			}
+		case "kdump.log":
+			if log := readFile(t, path); !strings.Contains(log, "\nresult=") {
+				t.Errorf("%s does not have the result", path)
+			}
+		}
+	}
+}
