@@ -17,6 +17,29 @@ const Incomplete = "-incomplete"
 // ErrNoSpace is wrapped by the errors of writing to a target that is full.
 var ErrNoSpace = errors.New("no space left")
 
+// Store is where the directories of dumps lie: what one line of the configuration
+// names. A kind of target is a package with a type Options and a function
+//
+//	Open(ctx context.Context, o Options) (*Store, error)
+//
+// that connects, authenticates and returns when the store answers, or when ctx
+// ends. Everything after that goes through this interface. A store may implement
+// Notebook, too.
+type Store interface {
+	// Make makes a new place for the files of one dump and returns it. If the
+	// name is taken, "-2" is appended, then "-3" and so on; the target's String
+	// says which it became. It is durable when Make returns, where such a thing
+	// exists.
+	Make(ctx context.Context, name string) (Target, error)
+
+	// Close lets go of the store and of all that was made of it. Files under way
+	// stay incomplete. It does not wait for servers.
+	Close() error
+
+	// String names the store in messages, without secrets.
+	String() string
+}
+
 // Target takes files under names that the caller makes up. Its methods may be
 // called from several goroutines.
 type Target interface {
