@@ -227,17 +227,22 @@ func checkCollector(args []string) error {
 // machine, it looks for the target here and completes the configuration.
 func (o *buildOptions) chooseModules(cfg *config.Config) ([]kmod.Module, error) {
 	thisMachine := !o.generic && !o.noModules && len(o.modules) == 0
-	if !thisMachine && cfg.Target.Device == "" {
+	if !thisMachine && len(cfg.Targets) == 0 {
 		return nil, fmt.Errorf("%s names no target: it must, for another machine", o.config)
 	}
-	device := ""
+	var needs image.Needs
 	if thisMachine {
 		mountinfo, err := os.ReadFile("/proc/self/mountinfo")
 		if err != nil {
 			return nil, err
 		}
-		if device, err = hostTarget(cfg, parseMounts(string(mountinfo))); err != nil {
+		if needs.Devices, err = hostTargets(cfg, parseMounts(string(mountinfo))); err != nil {
 			return nil, err
+		}
+	}
+	for _, t := range cfg.Targets {
+		if t.OnFilesystem() {
+			needs.Filesystems = append(needs.Filesystems, t.Kind)
 		}
 	}
 	if o.noModules {
@@ -251,11 +256,11 @@ func (o *buildOptions) chooseModules(cfg *config.Config) ([]kmod.Module, error) 
 	case err != nil:
 		return nil, err
 	case thisMachine:
-		return image.HostModules(tree, device, cfg.Target.Filesystem)
+		return image.HostModules(tree, needs)
 	case o.generic:
-		return image.GenericModules(tree, cfg.Target.Filesystem)
+		return image.GenericModules(tree, needs)
 	}
-	return image.NamedModules(tree, o.modules, cfg.Target.Filesystem)
+	return image.NamedModules(tree, o.modules, needs)
 }
 
 // readInit returns the program for the image.

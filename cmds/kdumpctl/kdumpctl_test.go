@@ -124,7 +124,7 @@ func TestBuild(t *testing.T) {
 			t.Errorf("%s: rescue part %+v, want %d files", tt.name, got, tt.rescue)
 		}
 		cfg, err := config.Parse("", string(img.Config), checkCollector)
-		if err != nil || cfg.Target.Device != "UUID=0a1b2c3d-0000-4000-8000-0123456789ab" || cfg.Target.Filesystem != "ext4" {
+		if err != nil || len(cfg.Targets) != 1 || cfg.Targets[0].String() != "ext4 UUID=0a1b2c3d-0000-4000-8000-0123456789ab" {
 			t.Errorf("%s: configuration %q (%v), want the target of %s", tt.name, img.Config, err, m.config)
 		}
 	}
@@ -249,7 +249,7 @@ func TestStatus(t *testing.T) {
 	st.print(&text)
 	for _, want := range []string{
 		"reserved   192.0 MiB at 0xa7000000-0xb2ffffff\n", "armed      yes\n", m.output,
-		"target     ext4 on UUID=0a1b2c3d-0000-4000-8000-0123456789ab, directory /var/crash\n",
+		"target     ext4 UUID=0a1b2c3d-0000-4000-8000-0123456789ab, directory /var/crash\n",
 		"collector  makedumpfile -z -d 31\n", "then       reboot; without a dump reboot\n",
 	} {
 		if !strings.Contains(text.String(), want) {

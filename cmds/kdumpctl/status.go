@@ -43,17 +43,22 @@ type status struct {
 
 // imageStatus is what the status command says about the image.
 type imageStatus struct {
-	Path          string `json:"path"`
-	Release       string `json:"kernel_release,omitempty"` // none if it has no modules
-	Compression   string `json:"compression"`
-	Packed        int64  `json:"packed"`
-	Unpacked      int64  `json:"unpacked"`
-	Filesystem    string `json:"filesystem"`
-	Device        string `json:"device"`
-	Directory     string `json:"directory"`
-	Collector     string `json:"core_collector"`
-	FinalAction   string `json:"final_action"`
-	FailureAction string `json:"failure_action"`
+	Path          string         `json:"path"`
+	Release       string         `json:"kernel_release,omitempty"` // none if it has no modules
+	Compression   string         `json:"compression"`
+	Packed        int64          `json:"packed"`
+	Unpacked      int64          `json:"unpacked"`
+	Targets       []targetStatus `json:"targets"`
+	Collector     string         `json:"core_collector"`
+	FinalAction   string         `json:"final_action"`
+	FailureAction string         `json:"failure_action"`
+}
+
+// targetStatus is a target that the image has.
+type targetStatus struct {
+	Kind      string `json:"kind"`
+	Address   string `json:"address"`
+	Directory string `json:"directory"`
 }
 
 func runStatus(args []string, stdout, _ io.Writer) error {
@@ -117,12 +122,15 @@ func readImageStatus(path string) (*imageStatus, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &imageStatus{
+	st := &imageStatus{
 		Path: path, Release: img.Release, Compression: string(img.Compression), Packed: img.Packed, Unpacked: img.Unpacked,
-		Filesystem: cfg.Target.Filesystem, Device: cfg.Target.Device, Directory: cfg.Dir,
 		Collector:   strings.Join(cfg.CoreCollector, " "),
 		FinalAction: string(cfg.FinalAction), FailureAction: string(cfg.FailureAction),
-	}, nil
+	}
+	for _, t := range cfg.Targets {
+		st.Targets = append(st.Targets, targetStatus{t.Kind, t.Address, t.Dir})
+	}
+	return st, nil
 }
 
 func (st *status) print(w io.Writer) {
@@ -145,7 +153,13 @@ func (st *status) print(w io.Writer) {
 		return
 	}
 	fmt.Fprintf(w, "image      %s, %s as %s, %s unpacked\n", img.Path, mib(img.Packed), img.Compression, mib(img.Unpacked))
-	fmt.Fprintf(w, "target     %s on %s, directory %s\n", img.Filesystem, img.Device, img.Directory)
+	for i, t := range img.Targets {
+		label := "target"
+		if i > 0 {
+			label = "or"
+		}
+		fmt.Fprintf(w, "%-10s %s %s, directory %s\n", label, t.Kind, t.Address, t.Directory)
+	}
 	fmt.Fprintf(w, "collector  %s\n", img.Collector)
 	fmt.Fprintf(w, "then       %s; without a dump %s\n", img.FinalAction, img.FailureAction)
 }

@@ -19,17 +19,34 @@ import (
 // there or it is not; the time is for slow disks.
 const findTimeout = 10 * time.Second
 
-// hostTarget finds the configured target on the running machine and returns its
-// device node. It changes the configuration to what the capture kernel can use:
-// a target if the file names none, and the UUID in place of a node, as the
-// capture kernel may number disks in another order and knows no links of udev.
-func hostTarget(cfg *config.Config, mounts []mount) (device string, err error) {
-	if cfg.Target.Device == "" {
-		if err := targetOfDir(cfg, mounts); err != nil {
-			return "", fmt.Errorf("%s names no target, and %s: %w", config.Path, cfg.Dir, err)
+// hostTargets finds the configured targets on the running machine and returns the
+// device nodes of those that have one. It changes the configuration to what the
+// capture kernel can use: a target if the file names none, and the UUID in place
+// of a node, as the capture kernel may number disks in another order and knows no
+// links of udev.
+func hostTargets(cfg *config.Config, mounts []mount) (devices []string, err error) {
+	if len(cfg.Targets) == 0 {
+		t, err := targetOfDir(cfg.Common, mounts)
+		if err != nil {
+			return nil, fmt.Errorf("%s names no target, and %s: %w", config.Path, cfg.Common.Dir, err)
+		}
+		cfg.Targets = []config.Target{t}
+	}
+	for i := range cfg.Targets {
+		if t := &cfg.Targets[i]; t.OnFilesystem() {
+			device, err := hostTarget(t)
+			if err != nil {
+				return nil, err
+			}
+			devices = append(devices, device)
 		}
 	}
-	spec := cfg.Target.Device
+	return devices, nil
+}
+
+// hostTarget finds one target, a file system, and returns its device node.
+func hostTarget(t *config.Target) (device string, err error) {
+	spec := t.Address
 	if filepath.IsAbs(spec) {
 		if spec, err = filepath.EvalSymlinks(spec); err != nil {
 			return "", err
@@ -41,11 +58,11 @@ func hostTarget(cfg *config.Config, mounts []mount) (device string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err := checkTarget(cfg.Target.Filesystem, found); err != nil {
+	if err := checkTarget(t.Kind, found); err != nil {
 		return "", err
 	}
 	if filepath.IsAbs(spec) && found.UUID != "" {
-		cfg.Target.Device = "UUID=" + found.UUID
+		t.Address = "UUID=" + found.UUID
 	}
 	return found.Path, nil
 }
@@ -69,32 +86,32 @@ func checkTarget(fsType string, found blockdev.Found) error {
 // mounts, and that a superblock does not always tell apart.
 func isExt(fsType string) bool { return fsType == "ext2" || fsType == "ext3" || fsType == "ext4" }
 
-// targetOfDir sets the target to the file system that holds the directory for
-// dumps now, and the directory to where it is there.
-func targetOfDir(cfg *config.Config, mounts []mount) error {
-	dir, err := resolveDir(cfg.Dir)
+// targetOfDir returns as a target the file system that holds the directory for
+// dumps now. All that is known of the target is common, the directory among it.
+func targetOfDir(common config.Target, mounts []mount) (t config.Target, err error) {
+	dir, err := resolveDir(common.Dir)
 	if err != nil {
-		return err
+		return t, err
 	}
 	m, ok := mountOf(mounts, dir)
 	if !ok {
-		return errors.New("no file system holds it")
+		return t, errors.New("no file system holds it")
 	}
 	if m.fsType == "btrfs" && m.root != "/" {
 		// Which subvolume a mount shows depends on which is the default then.
-		return fmt.Errorf("it is in the btrfs subvolume %s: name the target, and give path from the top of the default subvolume", m.root)
+		return t, fmt.Errorf("it is in the btrfs subvolume %s: name the target, and give path from the top of the default subvolume", m.root)
 	}
 	device, err := m.device()
 	if err != nil {
-		return err
+		return t, err
 	}
 	below, err := filepath.Rel(m.point, dir)
 	if err != nil {
-		return err
+		return t, err
 	}
-	cfg.Target = config.Target{Filesystem: m.fsType, Device: device}
-	cfg.Dir = filepath.Join(m.root, below)
-	return nil
+	t = common
+	t.Kind, t.Address, t.Dir = m.fsType, device, filepath.Join(m.root, below)
+	return t, nil
 }
 
 // resolveDir resolves links in a path of which the last part may not exist yet.

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,10 +58,8 @@ func TestTargetOfDirErrors(t *testing.T) {
 		"/srv/crash":  "/srv is nfs4, which is on no disk of this machine",
 		"/home/crash": "it is in the btrfs subvolume /@home",
 	} {
-		cfg := config.Default()
-		cfg.Dir = dir
-		if err := targetOfDir(cfg, mounts); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("targetOfDir(%s) = %v, %+v, want an error with %q", dir, err, cfg, want)
+		if got, err := targetOfDir(config.Target{Dir: dir}, mounts); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("targetOfDir(%s) = %+v, %v, want an error with %q", dir, got, err, want)
 		}
 	}
 }
@@ -110,9 +109,9 @@ func TestCheckTarget(t *testing.T) {
 	}
 }
 
-// TestHostTarget finds the file system that holds the root directory of the
+// TestHostTargets finds the file system that holds the root directory of the
 // machine that runs the test, and compares with findmnt and blkid.
-func TestHostTarget(t *testing.T) {
+func TestHostTargets(t *testing.T) {
 	findmnt, err := exec.Command("findmnt", "-n", "-r", "-o", "MAJ:MIN,FSTYPE", "--target", "/").Output()
 	if err != nil {
 		t.Skipf("findmnt: %v", err)
@@ -133,13 +132,13 @@ func TestHostTarget(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := config.Default()
-	cfg.Dir = "/ukdump-test/crash"
-	device, err := hostTarget(cfg, parseMounts(string(mountinfo)))
+	cfg.Common.Dir = "/ukdump-test/crash"
+	devices, err := hostTargets(cfg, parseMounts(string(mountinfo)))
 	if err != nil && strings.Contains(err.Error(), "assembled by user space") {
 		t.Skip(err)
 	}
-	want := config.Target{Filesystem: fsType, Device: "UUID=" + strings.TrimSpace(string(uuid))}
-	if err != nil || device != node || !reflect.DeepEqual(cfg.Target, want) || cfg.Dir != "/ukdump-test/crash" {
-		t.Errorf("hostTarget = %q, %v with %+v, want %q with %+v", device, err, cfg, node, want)
+	want := []config.Target{{Kind: fsType, Address: "UUID=" + strings.TrimSpace(string(uuid)), Dir: "/ukdump-test/crash"}}
+	if err != nil || !slices.Equal(devices, []string{node}) || !reflect.DeepEqual(cfg.Targets, want) {
+		t.Errorf("hostTargets = %q, %v with %+v, want %q with %+v", devices, err, cfg, node, want)
 	}
 }

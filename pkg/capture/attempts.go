@@ -5,10 +5,11 @@ package capture
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/ukdump/ukdump/pkg/target/file"
+	"github.com/ukdump/ukdump/pkg/target"
 )
 
 // A run that may not get to its end leaves a mark on the target before it writes
@@ -75,50 +76,58 @@ func formatAttempts(marks []time.Time) []byte {
 	return note
 }
 
-// markAttempt opens the directory of all dumps, reads the marks that earlier runs
-// have left there, decides how much this one tries, and adds its own. A disk that
-// takes no mark may still take a dump.
-func markAttempt(_ context.Context, r *run, s state) (_ state, err error) {
-	if s.dumps, err = file.MakeParents(r.machine.mount, s.config.Dir); err != nil {
-		return s, err
+// markAttempt reads the marks that earlier runs have left on the target, decides
+// how much this one tries there, and adds its own. A target that takes no mark may
+// still take a dump.
+func markAttempt(_ context.Context, r *run, s state) (state, error) {
+	if s.smaller {
+		s.effort = smallerDump
 	}
-	note, err := s.dumps.ReadNote(attemptsNote)
+	notes, ok := s.store.(target.Notebook)
+	if !ok {
+		return s, nil
+	}
+	note, err := notes.ReadNote(attemptsNote)
 	if err != nil {
 		r.log.printf("attempt: %v", err)
 	}
-	now := crashTime(s.core)
-	s.attempts = parseAttempts(note, now)
-	s.effort = effort(len(s.attempts))
-	if s.effort > everything {
+	now := crashTime(s.core).Truncate(time.Second)
+	// This run may have been here before.
+	s.attempts = slices.DeleteFunc(parseAttempts(note, now), now.Equal)
+	s.effort = max(s.effort, effort(len(s.attempts)))
+	if len(s.attempts) > 0 {
 		r.log.printf("attempt: %d runs since %s did not get to their end; trying %v",
 			len(s.attempts), s.attempts[0].Format(time.RFC3339), s.effort)
 	}
 	if s.effort == nothing {
 		return s, nil
 	}
-	if err := s.dumps.WriteNote(attemptsNote, formatAttempts(append(s.attempts, now))); err != nil {
+	if err := notes.WriteNote(attemptsNote, formatAttempts(append(s.attempts, now))); err != nil {
 		r.log.printf("attempt: no mark could be left: %v", err)
 	}
 	return s, nil
 }
 
-// succeeded reports whether the run has done what it set out to do. Pages that
-// could not be read will not be readable the next time either.
+// succeeded reports whether the run has done on the target what it set out to do.
 func (s state) succeeded() bool {
 	if s.effort == logOnly {
 		return s.dmesg
 	}
-	return s.dump.report != nil && s.dump.report.Unwritten == 0
+	return s.saved()
 }
 
 // unmarkAttempt takes this run's mark back. A dump takes back those before as
 // well; a log alone leaves them, so that the next run does not try more again.
 func unmarkAttempt(_ context.Context, _ *run, s state) (state, error) {
+	notes, ok := s.store.(target.Notebook)
+	if !ok {
+		return s, nil
+	}
 	before := s.attempts
 	if s.effort < logOnly {
 		before = nil
 	}
-	if err := s.dumps.WriteNote(attemptsNote, formatAttempts(before)); err != nil {
+	if err := notes.WriteNote(attemptsNote, formatAttempts(before)); err != nil {
 		return s, fmt.Errorf("the mark of this run stays: %w", err)
 	}
 	return s, nil

@@ -3,6 +3,7 @@
 package capture
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,9 @@ import (
 	"time"
 
 	"github.com/ukdump/ukdump/pkg/collector"
+	"github.com/ukdump/ukdump/pkg/target/file"
+	"github.com/ukdump/ukdump/pkg/vmcore"
+	"github.com/ukdump/ukdump/pkg/vmcoreinfo"
 )
 
 func TestParseAttempts(t *testing.T) {
@@ -52,9 +56,8 @@ func FuzzParseAttempts(f *testing.F) {
 // TestAttempts has runs one after the other on the same target, some of which
 // succeed in what they try.
 func TestAttempts(t *testing.T) {
+	r, _ := testRun(machine{})
 	mount := t.TempDir()
-	m := machine{mount: mount}
-	r, _ := testRun(m)
 	for i, test := range []struct {
 		want    effort
 		succeed bool
@@ -69,7 +72,14 @@ func TestAttempts(t *testing.T) {
 		{nothing, false},
 		{nothing, false},
 	} {
-		s, err := markAttempt(t.Context(), r, initial(m))
+		store, err := file.OpenStore(mount, "/dumps", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A mark of the same crash is the run's own.
+		s := initial(machine{})
+		s.store, s.core = store, crashedAt(time.Now().Add(time.Duration(i)*time.Minute))
+		s, err = markAttempt(t.Context(), r, s)
 		if err != nil || s.effort != test.want {
 			t.Fatalf("run %d: effort %v, %v, want %v", i, s.effort, err, test.want)
 		}
@@ -85,26 +95,41 @@ func TestAttempts(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		s.dumps.Close()
+		store.Close()
 	}
 }
 
 // TestUnreadableMarks must not keep a run from doing its work.
 func TestUnreadableMarks(t *testing.T) {
-	m := machine{mount: t.TempDir()}
-	s := initial(m)
-	note := filepath.Join(m.mount, s.config.Dir, attemptsNote)
+	mount := t.TempDir()
+	note := filepath.Join(mount, "dumps", attemptsNote)
 	if err := os.MkdirAll(note, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	r, console := testRun(m)
-	s, err := markAttempt(t.Context(), r, s)
+	store, err := file.OpenStore(mount, "/dumps", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	r, console := testRun(machine{})
+	s := initial(machine{})
+	s.store = store
+	s, err = markAttempt(t.Context(), r, s)
 	if err != nil || s.effort != everything {
 		t.Errorf("effort %v, %v, want everything", s.effort, err)
 	}
 	if got := strings.Count(console.String(), "attempt: "); got != 2 {
 		t.Errorf("%d lines about it, want one of reading and one of writing:\n%s", got, console)
 	}
+}
+
+// crashedAt returns a core that knows nothing but when its machine crashed.
+func crashedAt(when time.Time) *vmcore.Core {
+	info, err := vmcoreinfo.Parse(fmt.Appendf(nil, "OSRELEASE=6.1.0\nPAGESIZE=4096\nCRASHTIME=%d\n", when.Unix()))
+	if err != nil {
+		panic(err)
+	}
+	return &vmcore.Core{Info: info}
 }
 
 func TestLevels(t *testing.T) {

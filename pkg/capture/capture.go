@@ -21,7 +21,7 @@ func Run() {
 		if v := recover(); v != nil {
 			r.log.printf("panic: %v: %s", v, debug.Stack())
 		}
-		r.end(action)
+		r.finish(action)
 	}()
 
 	problems := prepare(m)
@@ -34,9 +34,16 @@ func Run() {
 		}
 	}
 
-	s := r.carryOut(phases(), initial(m))
+	s := r.carryOutAll(initial(m))
 	r.log.printf("%s", r.resultLine(s))
 	action = s.action()
+}
+
+// carryOutAll is the whole run but for its start and the reboot.
+func (r *run) carryOutAll(s state) state {
+	s = r.carryOut(before(), s)
+	s = r.tryTargets(s)
+	return r.carryOut(after(), s)
 }
 
 func newRun(m machine, log *runLog) *run {

@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ukdump/ukdump/pkg/config"
 	"github.com/ukdump/ukdump/pkg/diskdump"
@@ -154,7 +158,7 @@ func TestUnknownKernel(t *testing.T) {
 			image := newDisk(t, test.size, strings.Fields(test.mkfs)...)
 			conf := test.fs + " UUID=" + uuid(t, image) + "\npath /dumps\n"
 			r, console := testRun(fakeMachine(t, tinyCore(t), conf))
-			s := r.carryOut(phases(), initial(r.machine))
+			s := r.carryOutAll(initial(r.machine))
 			if s.result() != "partial" || s.dump.report == nil || s.dump.report.Level != 1 {
 				t.Errorf("result %s, dump %+v, want partial with a dump of level 1\n%s", s.result(), s.dump.report, console)
 			}
@@ -177,7 +181,7 @@ func TestNoCore(t *testing.T) {
 	conf := "ext4 UUID=" + uuid(t, image) + "\nfailure_action poweroff"
 	m := fakeMachine(t, "/dev/null", conf)
 	r, console := testRun(m)
-	s := r.carryOut(phases(), initial(m))
+	s := r.carryOutAll(initial(m))
 	if s.result() != "failed" || s.action() != config.PowerOff {
 		t.Errorf("result %s, action %s, want failed, poweroff\n%s", s.result(), s.action(), console)
 	}
@@ -187,19 +191,65 @@ func TestNoCore(t *testing.T) {
 	}
 }
 
+// TestTargets has a target that is absent, one that is too full for any dump, and
+// one that is not tried, because the one before it has the dump.
+func TestTargets(t *testing.T) {
+	full, good := newDisk(t, 1<<20, "mkfs.ext4", "-q", "-F", "-m", "0"), newDisk(t, 64<<20, "mkfs.ext4", "-q", "-F")
+	fill(t, full)
+	conf := fmt.Sprintf("device_timeout 1\npath /dumps\next4 UUID=0a-0\next4 UUID=%s\npath /\next4 UUID=%s\nvfat LABEL=x\n",
+		uuid(t, full), uuid(t, good))
+	r, console := testRun(fakeMachine(t, tinyCore(t), conf))
+	s := r.carryOutAll(initial(r.machine))
+	if s.result() != "partial" { // there is no kernel log in this core
+		t.Errorf("the result is %s, want partial", s.result())
+	}
+	if got := files(t, good, "dumps"); got["vmcore"] == nil || got["kdump.log"] == nil {
+		t.Errorf("the good disk has %d files, want vmcore and kdump.log", len(got))
+	}
+	for _, want := range []string{
+		"target: 1 of 4: ext4 UUID=0a-0, path /dumps, for at most 7m",
+		"device: failed", "target: 2 of 4", "directory: failed", "no space left", "target: 3 of 4", "result=partial dir=/dumps/127.0.0.1-",
+	} {
+		if !strings.Contains(console.String()+r.resultLine(s), want) {
+			t.Errorf("the console lacks %q:\n%s", want, console)
+		}
+	}
+	if strings.Contains(console.String(), "target: 4 of 4") {
+		t.Errorf("the fourth target was tried:\n%s", console)
+	}
+}
+
+// fill fills the file system in an image.
+func fill(t *testing.T, image string) {
+	t.Helper()
+	mount := t.TempDir()
+	if out, err := exec.Command("mount", "-o", "loop", image, mount).CombinedOutput(); err != nil {
+		t.Fatalf("mount: %v\n%s", err, out)
+	}
+	defer exec.Command("umount", mount).Run()
+	f, err := os.Create(filepath.Join(mount, "full"))
+	for err == nil {
+		_, err = f.Write(make([]byte, 512))
+	}
+	if !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+	f.Close()
+}
+
 func TestBadConfig(t *testing.T) {
 	m := fakeMachine(t, "/dev/null", "ext4 UUID=0\nfinal_action off\n")
 	r, console := testRun(m)
 	s := r.carryOut([]phase{{name: "config", limit: within(time.Minute), do: readConfig}}, initial(m))
 	want := []string{
-		`config: kdump.conf:2: final_action: "off" is none of reboot, halt, poweroff; going on with the defaults and the target UUID=0`,
+		`config: kdump.conf:2: final_action: "off" is none of reboot, halt, poweroff; going on with the defaults and the targets [ext4 UUID=0]`,
 		"config: done in Ts",
 	}
 	if got := lines(console.String()); !slices.Equal(got, want) {
 		t.Errorf("console has %q, want %q", got, want)
 	}
-	if s.config.Target.Device != "UUID=0" || s.action() != config.Reboot {
-		t.Errorf("target %s, action %s, want UUID=0, reboot", s.config.Target.Device, s.action())
+	if fmt.Sprint(s.config.Targets) != "[ext4 UUID=0]" || s.action() != config.Reboot {
+		t.Errorf("targets %s, action %s, want UUID=0, reboot", s.config.Targets, s.action())
 	}
 }
 
@@ -239,7 +289,7 @@ func TestDamagedImage(t *testing.T) {
 			"image: /missing is missing",
 			"image: /kdump.conf: contents differ from the manifest",
 			"image: failed after Ts: 3 of 4 files are damaged; is crashkernel= too small?",
-			"config: " + m.config + " is damaged; going on with the defaults and the target UUID=0",
+			"config: " + m.config + " is damaged; going on with the defaults and the targets [ext4 UUID=0]",
 			"config: done in Ts",
 		}, "/var/crash", false},
 	} {
@@ -251,7 +301,7 @@ func TestDamagedImage(t *testing.T) {
 		if got := lines(console.String()); !slices.EqualFunc(got, test.want, strings.HasPrefix) {
 			t.Errorf("console has %q, want %q", got, test.want)
 		}
-		if s.config.Dir != test.dir || s.config.Target.Device != "UUID=0" {
+		if len(s.config.Targets) != 1 || s.config.Targets[0].Dir != test.dir || s.config.Targets[0].Address != "UUID=0" {
 			t.Errorf("the configuration is %+v, want path %s", s.config, test.dir)
 		}
 		if _, err := os.Stat(m.root + "/changed.ko"); (err == nil) != test.changed {
@@ -278,7 +328,7 @@ func TestRealCore(t *testing.T) {
 	image := newDisk(t, 1<<30, "mkfs.ext4", "-q", "-F")
 	conf := "ext4 UUID=" + uuid(t, image) + "\n"
 	r, console := testRun(fakeMachine(t, core, conf))
-	s := r.carryOut(phases(), initial(r.machine))
+	s := r.carryOutAll(initial(r.machine))
 	if s.result() != "ok" {
 		t.Fatalf("result %s, want ok\n%s", s.result(), console)
 	}
@@ -308,7 +358,7 @@ func TestDiskFull(t *testing.T) {
 	image := newDisk(t, 8<<20, "mkfs.ext4", "-q", "-F")
 	conf := "ext4 UUID=" + uuid(t, image) + "\n"
 	r, console := testRun(fakeMachine(t, core, conf))
-	s := r.carryOut(phases(), initial(r.machine))
+	s := r.carryOutAll(initial(r.machine))
 	if s.result() != "partial" || s.dump.complete {
 		t.Errorf("result %s, dump %+v, want partial\n%s", s.result(), s.dump, console)
 	}

@@ -1,9 +1,14 @@
 // Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
 
 // Package capture is the capture run: what PID 1 of the capture kernel does
-// from its start to the reboot. It is a list of phases (phases.go), carried out
-// by one loop that gives each its deadline (run.go), and one way out (end.go),
-// which reboots, whatever happened before.
+// from its start to the reboot. It is a list of phases (phases.go, and targets.go
+// for those of each target), carried out by one loop that gives each its deadline
+// (run.go), and one way out (end.go), which reboots, whatever happened before.
+//
+// Targets are tried one after the other. Each gets the kernel log as soon as it
+// is open, before any long transfer, then a whole dump; the first that has taken
+// a dump is the last that is tried. If none has, and the dump was not to be one of
+// the highest level, such a one is tried in what is left of the time.
 //
 // # What it leaves behind
 //
@@ -39,9 +44,11 @@
 //	ukdump: end action=reboot
 //
 // with one result line in each run, for machines to match. The phases are
-// image, watchdog, config, core, vmcoreinfo (if the core's is damaged), modules,
-// device, mount, attempt, directory, dmesg, dump, report, unmark (if there is a
-// dump), shell (only if asked for) and unmount. The result is
+// image, watchdog, config, core, vmcoreinfo (if the core's is damaged) and modules;
+// for each target device, mount, attempt, directory, dmesg, dump, report, unmark
+// (if there is a dump) and close; and shell (only if asked for). Where there is
+// more than one target, "target: 1 of 2: …" begins each. The result is that of the
+// target that has most:
 //
 //	ok       the dump has every page it should, and the kernel log is saved
 //	partial  something is saved: the log without the dump, the dump without the

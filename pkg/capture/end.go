@@ -13,16 +13,16 @@ import (
 
 // action returns what is to happen after the run.
 func (s state) action() config.Action {
-	if !s.dump.complete && s.config.FailureAction != config.Shell {
+	if !s.outcome().dump.complete && s.config.FailureAction != config.Shell {
 		return s.config.FailureAction
 	}
 	return s.config.FinalAction
 }
 
-// end ends the run with the action. It returns only where nothing that reboots
+// finish ends the run with the action. It returns only where nothing that reboots
 // a machine works; if PID 1 ends then, the kernel panics, and reboots for that
 // reason (see knobs). A watchdog resets it where not even that works.
-func (r *run) end(action config.Action) {
+func (r *run) finish(action config.Action) {
 	const (
 		syncTime   = 10 * time.Second
 		actionTime = 20 * time.Second

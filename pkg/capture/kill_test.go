@@ -23,7 +23,7 @@ import (
 func TestKilled(t *testing.T) {
 	if core := os.Getenv("UKDUMP_TEST_CORE"); core != "" {
 		r, _ := testRun(fakeMachine(t, core, os.Getenv("UKDUMP_TEST_CONF")))
-		r.carryOut(phases(), initial(r.machine))
+		r.carryOutAll(initial(r.machine))
 		return
 	}
 	if testing.Short() {

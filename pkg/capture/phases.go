@@ -9,20 +9,13 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/ukdump/ukdump/pkg/blockdev"
 	"github.com/ukdump/ukdump/pkg/collector"
 	"github.com/ukdump/ukdump/pkg/config"
-	"github.com/ukdump/ukdump/pkg/target"
-	"github.com/ukdump/ukdump/pkg/target/file"
 	"github.com/ukdump/ukdump/pkg/vmcore"
 )
 
-// phases returns the run, in its order: everything that happens between the
-// start and the reboot. The kernel log is small and says most, so it is saved
-// before the dump is begun.
-func phases() []phase {
+// before returns what the run does before it turns to the targets, in its order.
+func before() []phase {
 	return []phase{
 		{name: "image", limit: within(10 * time.Second), do: checkImage},
 		{name: "watchdog", limit: within(20 * time.Second), do: openWatchdogs},
@@ -30,18 +23,14 @@ func phases() []phase {
 		{name: "core", limit: within(30 * time.Second), do: openCore},
 		{name: "vmcoreinfo", limit: within(2 * time.Minute), needs: []string{"core"}, when: lacksInfo, do: recoverInfo},
 		{name: "modules", limit: within(time.Minute), do: loadModules},
-		{name: "device", limit: deviceTimeout, needs: []string{"config"}, do: findDevice},
-		{name: "mount", limit: within(2 * time.Minute), needs: []string{"device"}, do: mountTarget},
-		{name: "attempt", limit: within(time.Minute), needs: []string{"mount"}, do: markAttempt},
-		{name: "directory", limit: within(time.Minute), needs: []string{"attempt"}, when: wantsFiles, do: makeDirectory},
-		{name: "dmesg", limit: within(time.Minute), needs: []string{"core", "directory"}, when: wantsFiles, do: saveDmesg},
-		{name: "dump", limit: within(untilDeadline), grace: 15 * time.Second, stall: stallTimeout,
-			needs: []string{"core", "directory"}, when: wantsDump, do: saveDump},
-		{name: "report", limit: within(20 * time.Second), needs: []string{"directory"}, when: wantsFiles, last: true, do: saveReport},
-		{name: "unmark", limit: within(20 * time.Second), needs: []string{"directory"}, when: state.succeeded, last: true, do: unmarkAttempt},
-		{name: "shell", limit: shellTimeout, when: wantsShell, last: true, do: openShell},
-		{name: "unmount", limit: within(20 * time.Second), needs: []string{"mount"}, last: true, do: unmountTarget},
 	}
+}
+
+// after returns what the run does when it is done with the targets.
+func after() []phase {
+	return append([]phase{
+		{name: "shell", limit: shellTimeout, when: wantsShell, last: true, do: openShell},
+	}, leaving()...)
 }
 
 // lastPhases is how long the phases after the deadline take at most, but for a
@@ -54,16 +43,10 @@ type state struct {
 	config   *config.Config
 	deadline time.Duration // of the run but for its last phases, since its start
 	core     *vmcore.Core
-	device   blockdev.Found
-	dumps    *file.Dir   // the directory of all dumps
-	attempts []time.Time // when runs failed, see attempts.go
-	effort   effort
-	dir      *file.Dir   // the directory of this dump
-	report   target.File // kdump.log
-	dmesg    bool        // the kernel log is saved
-	// textsOnly says that of a damaged log only the texts are.
-	textsOnly bool
-	dump      dumpResult
+	site          // the target under way
+	best     site // of the targets before, the one that has most
+	reached  bool // some target could be written to
+	smaller  bool // try no dump but one of the highest level
 	// moved tells the supervisor that the phase under way gets on.
 	moved func()
 }
@@ -84,16 +67,13 @@ func defaultDeadline(m machine) time.Duration {
 	return 15*time.Minute + time.Duration(size/share)*time.Minute
 }
 
-func wantsFiles(s state) bool { return s.effort < nothing }
-func wantsDump(s state) bool  { return s.effort < logOnly }
-
 func deviceTimeout(s state) time.Duration { return s.config.DeviceTimeout }
 func stallTimeout(s state) time.Duration  { return s.config.StallTimeout }
 
 // readConfig reads the configuration that is packed into the image.
 func readConfig(_ context.Context, r *run, s state) (state, error) {
 	if err := s.parseConfig(r.machine.config); err != nil {
-		r.log.printf("config: %v; going on with the defaults and the target %s", err, s.config.Target.Device)
+		r.log.printf("config: %v; going on with the defaults and the targets %v", err, s.config.Targets)
 	}
 	for _, err := range s.config.Override(r.machine.cmdline(), checkCollector) {
 		r.log.printf("config: ignored: %v", err)
@@ -102,7 +82,7 @@ func readConfig(_ context.Context, r *run, s state) (state, error) {
 		s.deadline = s.config.Deadline
 	}
 	r.machine.rebootIfHung(s.deadline)
-	if s.config.Target.Device == "" {
+	if len(s.config.Targets) == 0 {
 		return s, errors.New("kdump.conf names no target, for example: ext4 UUID=…")
 	}
 	return s, nil
@@ -170,38 +150,17 @@ func crashTime(core *vmcore.Core) time.Time {
 	return time.Now().UTC()
 }
 
-// findDevice waits for the target's block device.
-func findDevice(ctx context.Context, r *run, s state) (state, error) {
-	warn := func(line string) { r.log.printf("device: %s", line) }
-	found, err := blockdev.Find(ctx, r.machine.sys, r.machine.dev, s.config.Target.Device, warn)
-	if err != nil {
-		return s, err
-	}
-	r.log.printf("device: %s is %s, %d MiB", s.config.Target.Device, found.Path, found.Size>>20)
-	s.device = found
-	return s, nil
-}
-
-// mountTarget mounts the target's file system.
-func mountTarget(_ context.Context, r *run, s state) (state, error) {
-	if err := os.MkdirAll(r.machine.mount, 0o700); err != nil {
-		return s, err
-	}
-	return s, mountDevice(s.device, s.config.Target.Filesystem, r.machine.mount)
-}
-
 // maxReport is set aside on the target for kdump.log, in bytes, so that it can
 // be written even if the dump fills the device.
 const maxReport = 2 * maxLog
 
 // makeDirectory makes the directory for the files of this run.
 func makeDirectory(ctx context.Context, r *run, s state) (state, error) {
-	name := directoryName(crashTime(s.core), s.config.Target.Filesystem)
-	dir, err := s.dumps.Make(name)
+	dir, err := s.store.Make(ctx, directoryName(crashTime(s.core), s.Kind))
 	if err != nil {
 		return s, err
 	}
-	s.dir = dir
+	s.dir, s.reached = dir, true
 	if free, err := dir.Free(ctx); err == nil {
 		r.log.printf("directory: %v, %d MiB free", dir, free>>20)
 	}
@@ -213,21 +172,10 @@ func makeDirectory(ctx context.Context, r *run, s state) (state, error) {
 
 // directoryName names the directory as kdump-utils does for dumps to a local
 // disk, but in UTC, which needs no time zone data and is never set back.
-func directoryName(crashed time.Time, fsType string) string {
+func directoryName(crashed time.Time, kind string) string {
 	layout := "2006-01-02-15:04:05"
-	if fsType == "vfat" { // which has no colons in names
+	if kind == "vfat" { // which has no colons in names
 		layout = "2006-01-02-15-04-05"
 	}
 	return "127.0.0.1-" + crashed.Format(layout)
-}
-
-// unmountTarget unmounts the target. What the run saved is durable before; this
-// spares the next boot the replay of a journal.
-func unmountTarget(_ context.Context, r *run, s state) (state, error) {
-	for _, dir := range []*file.Dir{s.dir, s.dumps} {
-		if dir != nil {
-			dir.Close()
-		}
-	}
-	return s, unix.Unmount(r.machine.mount, 0)
 }

@@ -14,11 +14,11 @@ import (
 )
 
 // result says in a word what a run has achieved; see the package comment.
-func (s state) result() string {
+func (t site) result() string {
 	switch {
-	case s.dmesg && !s.textsOnly && s.dump.complete:
+	case t.dmesg && !t.textsOnly && t.dump.complete:
 		return "ok"
-	case s.dmesg || s.dump.report != nil:
+	case t.dmesg || t.dump.report != nil:
 		return "partial"
 	}
 	return "failed"
@@ -27,14 +27,15 @@ func (s state) result() string {
 // resultLine is the line that machines match.
 func (r *run) resultLine(s state) string {
 	dir, level, bytes, unreadable := "-", "-", int64(0), uint64(0)
-	if s.dir != nil {
-		dir = s.dir.String()
+	best := s.outcome()
+	if best.dir != nil {
+		dir = best.dir.String()
 	}
-	if report := s.dump.report; report != nil {
+	if report := best.dump.report; report != nil {
 		level, bytes, unreadable = fmt.Sprint(report.Level), report.Bytes, report.Unreadable
 	}
 	return fmt.Sprintf("result=%s dir=%s level=%s bytes=%d unreadable=%d seconds=%.1f rss=%.1f",
-		s.result(), dir, level, bytes, unreadable,
+		best.result(), dir, level, bytes, unreadable,
 		time.Since(r.log.start).Seconds(), float64(r.machine.peakMemory())/(1<<20))
 }
 

@@ -94,6 +94,22 @@ func (r *run) carryOut(phases []phase, s state) state {
 	return s
 }
 
+// end returns when the phases other than the last have to be over.
+func (r *run) end(s state) time.Time {
+	end := r.log.start.Add(s.deadline)
+	if !s.until.IsZero() && s.until.Before(end) {
+		return s.until
+	}
+	return end
+}
+
+// forget lets phases be carried out again.
+func (r *run) forget(phases []phase) {
+	for _, p := range phases {
+		delete(r.succeeded, p.name)
+	}
+}
+
 // missing returns the first of the phases that did not succeed.
 func (r *run) missing(needs []string) string {
 	for _, need := range needs {
@@ -114,7 +130,7 @@ type outcome struct {
 func (r *run) step(p phase, s state) state {
 	limit := p.limit(s)
 	if !p.last {
-		limit = min(limit, time.Until(r.log.start.Add(s.deadline)))
+		limit = min(limit, time.Until(r.end(s)))
 	}
 	limit = max(limit, 0)
 	grace := p.grace

@@ -48,7 +48,7 @@ func TestCarryOut(t *testing.T) {
 		{name: "panics", limit: soon, do: func(_ context.Context, _ *run, s state) (state, error) {
 			s.device.Path += "p"
 			var nobody *config.Config
-			return s, errors.New(nobody.Dir)
+			return s, errors.New(nobody.Common.Dir)
 		}},
 		{name: "needs one", limit: soon, needs: []string{"one"}, do: note("2")},
 		{name: "needs failed", limit: soon, needs: []string{"one", "fails"}, do: note("x")},
@@ -184,7 +184,7 @@ func TestDeadline(t *testing.T) {
 func TestPhases(t *testing.T) {
 	seen := map[string]bool{}
 	total := time.Duration(0)
-	for _, p := range phases() {
+	for _, p := range slices.Concat(before(), targetPhases(config.Target{Kind: "ext4"}), after()) {
 		if p.name == "" || seen[p.name] || p.do == nil || p.limit == nil {
 			t.Errorf("phase %q is not whole or there twice", p.name)
 		}

@@ -14,10 +14,12 @@ import (
 
 	"github.com/ukdump/ukdump/pkg/addrxlat"
 	"github.com/ukdump/ukdump/pkg/collector"
+	"github.com/ukdump/ukdump/pkg/diskdump"
 	"github.com/ukdump/ukdump/pkg/dump"
 	"github.com/ukdump/ukdump/pkg/kstruct"
 	"github.com/ukdump/ukdump/pkg/printk"
 	"github.com/ukdump/ukdump/pkg/target"
+	"github.com/ukdump/ukdump/pkg/vmcore"
 )
 
 // saveDmesg saves the crashed kernel's log; if that cannot be read, the texts that
@@ -88,17 +90,11 @@ func saveDump(ctx context.Context, r *run, s state) (state, error) {
 		progress.update(p)
 	}
 	opts.Warn = func(line string) { r.log.giveUp("dump: %s", line) }
-	// When the time is over, Save ends the dump so that what there is of it can
-	// be opened: the file has to live on for that.
-	f, err := s.dir.Create(context.WithoutCancel(ctx), "vmcore", 0)
+	f, save, err := s.createDump(ctx)
 	if err != nil {
 		return s, err
 	}
-	out, ok := f.(seeker)
-	if !ok {
-		return s, errors.Join(errors.New("the target cannot take a dump in this format"), f.Abort())
-	}
-	report, err := collector.Save(ctx, s.core, &meter{out, s.moved}, opts)
+	report, err := save(opts)
 	if err == nil && report.Incomplete() {
 		err = dump.ErrIncomplete
 	}
@@ -119,6 +115,44 @@ func saveDump(ctx context.Context, r *run, s state) (state, error) {
 		left.Cache, left.CachePrivate, left.User, left.Free, left.HWPoison, left.Offline)
 	s.dump = dumpResult{report: report, complete: true}
 	return s, nil
+}
+
+// createDump creates the file of the dump, and returns what writes the dump to
+// it: the dump itself where a file can be written out of order, or its flattened
+// form, "vmcore.flat".
+func (s state) createDump(ctx context.Context) (target.File, func(collector.Options) (*collector.Report, error), error) {
+	name := "vmcore"
+	if s.streams() {
+		name = "vmcore.flat"
+	}
+	// When the time is over, Save ends the dump so that what there is of it can
+	// be opened: the file has to live on for that.
+	f, err := s.dir.Create(context.WithoutCancel(ctx), name, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	if out, ok := f.(seeker); ok {
+		return f, func(opts collector.Options) (*collector.Report, error) {
+			return collector.Save(ctx, s.core, &meter{out, s.moved}, opts)
+		}, nil
+	}
+	return f, func(opts collector.Options) (*collector.Report, error) {
+		return saveStream(ctx, s.core, &streamMeter{f, s.moved}, opts)
+	}, nil
+}
+
+// saveStream writes the flattened form of a dump. Of an incomplete dump the form
+// is ended, too, so that it can be opened.
+func saveStream(ctx context.Context, core *vmcore.Core, out io.Writer, opts collector.Options) (*collector.Report, error) {
+	flat, err := diskdump.NewFlatWriter(out)
+	if err != nil {
+		return nil, err
+	}
+	report, err := collector.Save(ctx, core, flat, opts)
+	if err == nil || errors.Is(err, dump.ErrIncomplete) {
+		err = errors.Join(err, flat.Close())
+	}
+	return report, err
 }
 
 // highest is the dump level that leaves out all that can be left out.
@@ -153,6 +187,20 @@ type meter struct {
 
 func (m *meter) WriteAt(p []byte, off int64) (int, error) {
 	n, err := m.seeker.WriteAt(p, off)
+	if n > 0 {
+		m.moved()
+	}
+	return n, err
+}
+
+// streamMeter is the same for streams.
+type streamMeter struct {
+	io.Writer
+	moved func()
+}
+
+func (m *streamMeter) Write(p []byte) (int, error) {
+	n, err := m.Writer.Write(p)
 	if n > 0 {
 		m.moved()
 	}

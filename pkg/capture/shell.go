@@ -16,7 +16,7 @@ import (
 
 // wantsShell reports whether the run has failed and is to offer a shell then.
 func wantsShell(s state) bool {
-	return !s.dump.complete && s.config.FailureAction == config.Shell && s.effort < nothing
+	return !s.outcome().dump.complete && s.config.FailureAction == config.Shell && s.effort < nothing
 }
 
 func shellTimeout(s state) time.Duration { return s.config.ShellTimeout }
@@ -41,7 +41,7 @@ func openShell(ctx context.Context, r *run, s state) (state, error) {
 	if err != nil {
 		return s, err
 	}
-	r.log.printf("shell: open for %v, the target is at %s", s.config.ShellTimeout, r.machine.mount)
+	r.log.printf("shell: open for %v, the target is at %s", s.config.ShellTimeout, r.mountPoint(s))
 	// Setsid made it the leader of a process group of its own.
 	stop := context.AfterFunc(ctx, func() { unix.Kill(-shell.Pid, unix.SIGKILL) })
 	defer stop()

@@ -4,6 +4,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -12,8 +13,9 @@ import (
 const overridePrefix = "kdump."
 
 // Override changes c to what the options "kdump.KEY=VALUE" of a kernel command
-// line say, for example kdump.path=/crash, kdump.ext4=UUID=… (which replaces
-// the target, whatever its type) or "kdump.core_collector=makedumpfile -d 17".
+// line say, for example kdump.path=/crash (which is about all targets),
+// kdump.ext4=UUID=… (which replaces all of them) or
+// "kdump.core_collector=makedumpfile -d 17".
 // As with the kernel's own options, double quotes hold a value with spaces
 // together, and the last of several wins.
 //
@@ -27,14 +29,37 @@ func (c *Config) Override(cmdline string, check CollectorCheck) []error {
 			continue
 		}
 		key, value, _ := strings.Cut(option, "=")
-		changed := *c
-		if err := changed.set(key, value, check); err != nil {
+		if err := c.override(key, value, check); err != nil {
 			wrong = append(wrong, fmt.Errorf("kernel command line: %w", err))
-			continue
 		}
-		*c = changed
 	}
 	return wrong
+}
+
+// override changes c to what one option says, or not at all.
+func (c *Config) override(key, value string, check CollectorCheck) error {
+	changed := *c
+	changed.Targets = nil // so that what is about a target goes to Common
+	if err := changed.set(key, value, check); err != nil {
+		return err
+	}
+	switch {
+	case isTarget(key) && len(c.Targets) > 0:
+		t := c.Targets[0] // what is about the first is about the new one
+		t.Kind, t.Address = changed.Targets[0].Kind, changed.Targets[0].Address
+		changed.Targets = []Target{t}
+	case isTarget(key):
+	case slices.Contains(aboutTargets(), key):
+		for _, t := range c.Targets {
+			one := Config{Targets: []Target{t}}
+			_ = one.set(key, value, check) // it is right for Common
+			changed.Targets = append(changed.Targets, one.Targets[0])
+		}
+	default:
+		changed.Targets = c.Targets
+	}
+	*c = changed
+	return nil
 }
 
 // splitCmdline splits a kernel command line into its options, without their

@@ -7,15 +7,22 @@
 //
 // The file has one "KEY VALUE" per line. Lines that start with "#" and empty
 // lines mean nothing; a value ends at its first "#", even inside quotes; double
-// quotes around a whole value are dropped. No key may occur twice. The keys:
+// quotes around a whole value are dropped.
+//
+// Several targets are tried in the order of their lines. A key that is about a
+// target holds for the one in the line above it; before all targets, for those
+// that do not have their own. Apart from that no key may occur twice. The keys:
 //
 //	ext2|ext3|ext4|xfs|btrfs|vfat DEVICE
-//	    The file system to save to: UUID=…, LABEL=… or a path such as
-//	    /dev/vda1. At most one. Without it the image builder takes the file
-//	    system that holds path in the running system.
+//	    A target: the file system to save to, by UUID=…, LABEL=… or a path such
+//	    as /dev/vda1. Without any target the image builder takes the file system
+//	    that holds path in the running system.
 //	path DIRECTORY
-//	    Absolute path of the directory for dumps, on the target if one is
-//	    given. Default /var/crash.
+//	    About a target: absolute path of the directory for dumps on it. Default
+//	    /var/crash.
+//	target_timeout DURATION
+//	    About a target: after that time the next one is tried. Default: half of the
+//	    time that the run has left, all of it for the last target.
 //	core_collector makedumpfile OPTION...
 //	    How to filter and compress. Default "makedumpfile -z -d 31".
 //	final_action reboot|halt|poweroff
@@ -43,7 +50,10 @@
 // value (see Override).
 package config
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Path is where the configuration lies, on the host and in the image.
 const Path = "/etc/kdump.conf"
@@ -51,10 +61,11 @@ const Path = "/etc/kdump.conf"
 // Config is what a kdump.conf says. Its fields are in the order of the keys
 // above.
 type Config struct {
-	// Target is where dumps go; its fields are empty if the file names none.
-	Target Target
-	// Dir is the value of path: absolute and clean.
-	Dir string
+	// Targets are where the dump can go, in the order in which they are tried.
+	Targets []Target
+	// Common has what is said about targets before the first of them; its Kind
+	// and Address are empty.
+	Common Target
 	// CoreCollector is the command line of the core collector, split at spaces;
 	// never empty.
 	CoreCollector []string
@@ -68,11 +79,25 @@ type Config struct {
 	ShellTimeout  time.Duration
 }
 
-// Target is a file system on a block device.
+// Target is a place that dumps can go to, and what is said about it.
 type Target struct {
-	Filesystem string // its type as mount(2) knows it
-	Device     string // "UUID=…", "LABEL=…" or an absolute path
+	// Kind is the key of its line, for a file system the type that mount(2) knows.
+	Kind string
+	// Address is the value of its line; for a file system its device: "UUID=…",
+	// "LABEL=…" or an absolute path.
+	Address string
+	// Dir is the value of path: absolute and clean.
+	Dir string
+	// Timeout bounds everything that is done with the target; 0 means that the
+	// default applies, which depends on the time that is left.
+	Timeout time.Duration
 }
+
+// String returns the line that names the target.
+func (t Target) String() string { return t.Kind + " " + t.Address }
+
+// OnFilesystem reports whether the target is a file system on a block device.
+func (t Target) OnFilesystem() bool { return slices.Contains(filesystems(), t.Kind) }
 
 // Action is what happens after the run, by its name in the file.
 type Action string
@@ -88,7 +113,7 @@ const (
 // Default returns the configuration that an empty file stands for.
 func Default() *Config {
 	return &Config{
-		Dir:           "/var/crash",
+		Common:        Target{Dir: "/var/crash"},
 		CoreCollector: []string{"makedumpfile", "-z", "-d", "31"},
 		FinalAction:   Reboot,
 		FailureAction: Reboot,

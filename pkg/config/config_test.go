@@ -34,8 +34,10 @@ device_timeout 1m30s
 `
 	got, err := Parse("/etc/kdump.conf", text, checkMakedumpfile)
 	want := &Config{
-		Target:        Target{"ext4", "UUID=0a1b2c3d-0000-4000-8000-0123456789ab"},
-		Dir:           "/srv/crash dumps",
+		Targets: []Target{{
+			Kind: "ext4", Address: "UUID=0a1b2c3d-0000-4000-8000-0123456789ab", Dir: "/srv/crash dumps",
+		}},
+		Common:        Target{Dir: "/var/crash"},
 		CoreCollector: []string{"makedumpfile", "-l", "--message-level", "7", "-d", "17"},
 		FinalAction:   PowerOff,
 		FailureAction: Shell,
@@ -43,6 +45,29 @@ device_timeout 1m30s
 		StallTimeout:  time.Minute,
 		DeviceTimeout: 90 * time.Second,
 		ShellTimeout:  10 * time.Minute,
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("Parse = %+v, %v, want %+v", got, err, want)
+	}
+}
+
+func TestParseTargets(t *testing.T) {
+	const text = `
+path /common
+ext4 LABEL=first
+path /one
+target_timeout 1m
+xfs LABEL=second
+target_timeout 2m
+vfat LABEL=third
+`
+	got, err := Parse(Path, text, checkMakedumpfile)
+	want := Default()
+	want.Common.Dir = "/common"
+	want.Targets = []Target{
+		{Kind: "ext4", Address: "LABEL=first", Dir: "/one", Timeout: time.Minute},
+		{Kind: "xfs", Address: "LABEL=second", Dir: "/common", Timeout: 2 * time.Minute},
+		{Kind: "vfat", Address: "LABEL=third", Dir: "/common"},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("Parse = %+v, %v, want %+v", got, err, want)
@@ -59,15 +84,17 @@ func TestParseEmptyIsDefault(t *testing.T) {
 func TestSalvage(t *testing.T) {
 	for _, test := range []struct {
 		text string
-		want Target
+		want []Target
 	}{
-		{"", Target{}},
-		{"\x00\xff\n\nrepeat\next4 UUID=0a1b-0\npath /x\nfinal_action halt\n", Target{"ext4", "UUID=0a1b-0"}},
-		{"ext5 UUID=0a1b-0\nxfs LABEL=crash", Target{"xfs", "LABEL=crash"}},
-		{"ext4 UUID=0a1b-0x\next4 /dev/vda1\nex", Target{}},
+		{"", nil},
+		{"\x00\xff\n\nrepeat\next4 UUID=0a1b-0\npath /x\nfinal_action halt\nxfs LABEL=2", []Target{
+			{Kind: "ext4", Address: "UUID=0a1b-0", Dir: "/var/crash"}, {Kind: "xfs", Address: "LABEL=2", Dir: "/var/crash"},
+		}},
+		{"ext5 UUID=0a1b-0\nxfs LABEL=crash", []Target{{Kind: "xfs", Address: "LABEL=crash", Dir: "/var/crash"}}},
+		{"ext4 UUID=0a1b-0x\next4 /dev/vda1\nex", nil},
 	} {
 		want := Default()
-		want.Target = test.want
+		want.Targets = test.want
 		if got := Salvage(test.text); !reflect.DeepEqual(got, want) {
 			t.Errorf("Salvage(%q) = %+v, want %+v", test.text, got, want)
 		}
@@ -82,7 +109,8 @@ func TestParseErrors(t *testing.T) {
 		{"nfs host:/dir", `kdump.conf:1: key "nfs" is not supported: dumps go to ext2, ext3, ext4, xfs, btrfs or vfat so far`},
 		{"default shell", `kdump.conf:1: key "default" is not supported: it is called failure_action now`},
 		{"path /a\npath /b", "kdump.conf:2: path is given a second time (the first is in line 1)"},
-		{"ext4 /dev/vda\n\nxfs /dev/vdb", "kdump.conf:3: a target is named a second time (the first is in line 1)"},
+		{"ext4 /dev/vda\npath /a\n\npath /b", "kdump.conf:4: path is given a second time (the first is in line 2)"},
+		{"deadline 1m\next4 /dev/vda\ndeadline 1m", "kdump.conf:3: deadline is given a second time (the first is in line 1)"},
 		{"path", "kdump.conf:1: path has no value"},
 		{"path # /a", "kdump.conf:1: path has no value"},
 		{`path ""`, "kdump.conf:1: path has no value"},
@@ -113,12 +141,12 @@ func TestParseErrors(t *testing.T) {
 
 func TestOverride(t *testing.T) {
 	c := Default()
-	c.Target = Target{"ext4", "/dev/vda1"}
+	c.Targets = []Target{{Kind: "ext4", Address: "/dev/vda1", Dir: "/one", Timeout: time.Second}, {Kind: "ext4", Address: "/dev/vda2", Dir: "/two"}}
 	wrong := c.Override(`quiet kdump.path=/a  "kdump.core_collector=makedumpfile -d 1" kdump.xfs="LABEL=my disk"`+
 		` kdump.path=/b kdump.final_action=shell kdump.pth=/c xkdump.path=/d kdump.`+"\n", checkMakedumpfile)
 	want := Default()
-	want.Target = Target{"xfs", "LABEL=my disk"}
-	want.Dir = "/b"
+	want.Targets = []Target{{Kind: "xfs", Address: "LABEL=my disk", Dir: "/b", Timeout: time.Second}}
+	want.Common.Dir = "/b"
 	want.CoreCollector = []string{"makedumpfile", "-d", "1"}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("Override made %+v, want %+v", c, want)
@@ -192,7 +220,7 @@ func FuzzOverride(f *testing.F) {
 	f.Fuzz(func(t *testing.T, cmdline string) {
 		c := Default()
 		c.Override(cmdline, checkMakedumpfile)
-		if len(c.CoreCollector) == 0 || c.Dir == "" || c.FinalAction == Shell {
+		if len(c.CoreCollector) == 0 || c.Common.Dir == "" || c.FinalAction == Shell {
 			t.Errorf("Override(%q) made %+v", cmdline, c)
 		}
 	})

@@ -15,15 +15,26 @@ import (
 
 // keys returns every key that is understood.
 func keys() []string {
-	return append(filesystems(), "path", "core_collector", "final_action", "failure_action",
-		"deadline", "stall_timeout", "device_timeout", "shell_timeout")
+	return slices.Concat(filesystems(), aboutTargets(), []string{"core_collector", "final_action", "failure_action",
+		"deadline", "stall_timeout", "device_timeout", "shell_timeout"})
 }
+
+// aboutTargets returns the keys that are about a target.
+func aboutTargets() []string { return []string{"path", "target_timeout"} }
 
 // filesystems returns the types of file system that a dump can go to.
 func filesystems() []string { return []string{"ext4", "ext3", "ext2", "xfs", "btrfs", "vfat"} }
 
-// isTarget reports whether key names a target. A file may have one of them.
+// isTarget reports whether key names a target.
 func isTarget(key string) bool { return slices.Contains(filesystems(), key) }
+
+// current returns the target that a line is about.
+func (c *Config) current() *Target {
+	if n := len(c.Targets); n > 0 {
+		return &c.Targets[n-1]
+	}
+	return &c.Common
+}
 
 // set changes c to what one line of the file says.
 func (c *Config) set(key, value string, check CollectorCheck) (err error) {
@@ -38,7 +49,9 @@ func (c *Config) set(key, value string, check CollectorCheck) (err error) {
 	}
 	switch key {
 	case "path":
-		c.Dir, err = parseDir(value)
+		c.current().Dir, err = parseDir(value)
+	case "target_timeout":
+		c.current().Timeout, err = parseDuration(value)
 	case "core_collector":
 		c.CoreCollector, err = parseCollector(value, check)
 	case "final_action":
@@ -55,7 +68,9 @@ func (c *Config) set(key, value string, check CollectorCheck) (err error) {
 		c.ShellTimeout, err = parseDuration(value)
 	default: // a target, or known would have refused it
 		if err = checkDevice(value); err == nil {
-			c.Target = Target{Filesystem: key, Device: value}
+			t := c.Common
+			t.Kind, t.Address = key, value
+			c.Targets = append(c.Targets, t)
 		}
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ package config
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,7 +25,7 @@ func Parse(file, text string, check CollectorCheck) (*Config, error) {
 		return nil, fmt.Errorf("%s: %w", file, errTooLarge)
 	}
 	c := Default()
-	firstLine := map[string]int{} // of each key; all targets count as one
+	firstLine := map[string]int{} // of each key; of those about a target, since its line
 	n := 0
 	for line := range strings.Lines(text) {
 		n++
@@ -35,31 +36,33 @@ func Parse(file, text string, check CollectorCheck) (*Config, error) {
 		if err := c.set(key, value, check); err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", file, n, err)
 		}
-		what := fmt.Sprintf("%s is given", key)
 		if isTarget(key) {
-			key, what = "target", "a target is named"
+			for _, about := range aboutTargets() {
+				delete(firstLine, about)
+			}
+			continue
 		}
 		if first := firstLine[key]; first != 0 {
-			return nil, fmt.Errorf("%s:%d: %s a second time (the first is in line %d)", file, n, what, first)
+			return nil, fmt.Errorf("%s:%d: %s is given a second time (the first is in line %d)", file, n, key, first)
 		}
 		firstLine[key] = n
 	}
 	return c, nil
 }
 
-// Salvage returns the default configuration with the target that the text names,
-// if it does so by UUID= or LABEL=. It is for a text that is damaged: what else
-// is in it may be wrong, but no device has such a name by chance.
+// Salvage returns the default configuration with the file systems that the text
+// names by UUID= or LABEL=. It is for a text that is damaged: what else is in it
+// may be wrong, but no device has such a name by chance.
 func Salvage(text string) *Config {
+	c := Default()
 	for line := range strings.Lines(text[:min(len(text), maxSize)]) {
 		key, value := splitLine(line)
 		named := strings.HasPrefix(value, "UUID=") || strings.HasPrefix(value, "LABEL=")
-		c := Default()
-		if named && isTarget(key) && c.set(key, value, nil) == nil {
-			return c
+		if named && slices.Contains(filesystems(), key) {
+			_ = c.set(key, value, nil) // a wrong one changes nothing
 		}
 	}
-	return Default()
+	return c
 }
 
 // splitLine returns the key and the value of a line; no key if there is none.
@@ -88,10 +91,17 @@ func (c *Config) Text() string {
 		}
 		fmt.Fprintf(&b, "%s %s\n", key, value)
 	}
-	if c.Target.Device != "" {
-		line(c.Target.Filesystem, c.Target.Device)
+	about := func(t Target) {
+		line("path", t.Dir)
+		if t.Timeout != 0 {
+			line("target_timeout", t.Timeout.String())
+		}
 	}
-	line("path", c.Dir)
+	about(c.Common)
+	for _, t := range c.Targets {
+		line(t.Kind, t.Address)
+		about(t)
+	}
 	line("core_collector", strings.Join(c.CoreCollector, " "))
 	line("final_action", string(c.FinalAction))
 	line("failure_action", string(c.FailureAction))

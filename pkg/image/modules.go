@@ -14,12 +14,36 @@ import (
 	"github.com/ukdump/ukdump/pkg/kmod"
 )
 
-// HostModules returns what the running machine needs to mount the block device,
-// for example "/dev/vda1", with a file system of that type: the drivers of the
-// device and of all that it hangs on, the file system, and the drivers of the
+// Needs is what the modules of an image are for.
+type Needs struct {
+	// Devices are block devices of the running machine, for example "/dev/vda1".
+	Devices []string
+	// Filesystems are the types of file system that get mounted.
+	Filesystems []string
+}
+
+// HostModules returns what the running machine needs: the drivers of the devices
+// and of all that they hang on, the file systems, and the drivers of the
 // machine's watchdogs. The tree may be that of another kernel release than the
 // running one.
-func HostModules(tree *kmod.Tree, device, fsType string) ([]kmod.Module, error) {
+func HostModules(tree *kmod.Tree, needs Needs) ([]kmod.Module, error) {
+	var drivers []string
+	for _, device := range needs.Devices {
+		ofDevice, err := deviceDrivers(tree, device)
+		if err != nil {
+			return nil, err
+		}
+		drivers = append(drivers, ofDevice...)
+	}
+	watchdogs, err := hostWatchdogs(tree)
+	if err != nil {
+		return nil, fmt.Errorf("finding the drivers of watchdogs: %w", err)
+	}
+	return NamedModules(tree, slices.Concat(drivers, watchdogs), needs)
+}
+
+// deviceDrivers returns the drivers of a block device and of all that it hangs on.
+func deviceDrivers(tree *kmod.Tree, device string) ([]string, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(device, &st); err != nil {
 		return nil, fmt.Errorf("%s: %w", device, err)
@@ -32,11 +56,7 @@ func HostModules(tree *kmod.Tree, device, fsType string) ([]kmod.Module, error) 
 	if err != nil {
 		return nil, fmt.Errorf("finding the drivers of %s: %w", device, err)
 	}
-	watchdogs, err := hostWatchdogs(tree)
-	if err != nil {
-		return nil, fmt.Errorf("finding the drivers of watchdogs: %w", err)
-	}
-	return NamedModules(tree, slices.Concat(drivers, watchdogs), fsType)
+	return drivers, nil
 }
 
 // watchdogDir is where kernels have the drivers of watchdogs.
@@ -64,19 +84,23 @@ func hostWatchdogs(tree *kmod.Tree) ([]string, error) {
 	return available(tree, drivers), nil
 }
 
-// GenericModules returns what machines of many kinds need to mount a file
-// system of that type, and their watchdogs, as far as the kernel has it.
-func GenericModules(tree *kmod.Tree, fsType string) ([]kmod.Module, error) {
-	return NamedModules(tree, available(tree, initramfs.GenericModules()), fsType)
+// GenericModules returns what machines of many kinds need for the file systems,
+// and their watchdogs, as far as the kernel has it.
+func GenericModules(tree *kmod.Tree, needs Needs) ([]kmod.Module, error) {
+	return NamedModules(tree, available(tree, initramfs.GenericModules()), needs)
 }
 
 // NamedModules returns the modules of those names or aliases and the file
-// system, with all that they need, in an order in which they load. A name that
+// systems, with all that they need, in an order in which they load. A name that
 // leads to no module and is not built into the kernel is an error. The software
 // watchdog, for machines without another, is among them where the kernel has it.
-func NamedModules(tree *kmod.Tree, names []string, fsType string) ([]kmod.Module, error) {
-	required, wanted := kmod.ForFilesystem(fsType)
-	wanted = append(wanted, softWatchdog)
+func NamedModules(tree *kmod.Tree, names []string, needs Needs) ([]kmod.Module, error) {
+	var required []string
+	wanted := []string{softWatchdog}
+	for _, fsType := range needs.Filesystems {
+		must, may := kmod.ForFilesystem(fsType)
+		required, wanted = append(required, must...), append(wanted, may...)
+	}
 	return tree.Closure(slices.Concat(names, available(tree, wanted), required)...)
 }
 

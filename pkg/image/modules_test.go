@@ -58,7 +58,7 @@ func TestNamedModules(t *testing.T) {
 				}
 			}
 		}
-		modules, err := NamedModules(tree, []string{"virtio-blk"}, "vfat")
+		modules, err := NamedModules(tree, []string{"virtio-blk"}, Needs{Filesystems: []string{"vfat"}})
 		if err != nil {
 			t.Errorf("NamedModules in %s = %v", dir, err)
 			continue
@@ -85,7 +85,7 @@ func TestGenericModules(t *testing.T) {
 			t.Errorf("OpenTree(%s) = %v", dir, err)
 			continue
 		}
-		modules, err := GenericModules(tree, "ext4")
+		modules, err := GenericModules(tree, Needs{Filesystems: []string{"ext4"}})
 		if err != nil {
 			t.Errorf("GenericModules in %s = %v", dir, err)
 			continue
@@ -114,7 +114,7 @@ func TestGenericModules(t *testing.T) {
 
 func TestHostModulesErrors(t *testing.T) {
 	for _, device := range []string{"/nowhere", "/", "/dev/null"} {
-		if m, err := HostModules(&kmod.Tree{}, device, "ext4"); err == nil || !strings.Contains(err.Error(), device) {
+		if m, err := HostModules(&kmod.Tree{}, Needs{Devices: []string{device}, Filesystems: []string{"ext4"}}); err == nil || !strings.Contains(err.Error(), device) {
 			t.Errorf("HostModules(%s) = %v, %v, want an error with the name", device, m, err)
 		}
 	}
