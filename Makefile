@@ -7,7 +7,7 @@
 # which they want root or sudo, and Debian kernels, which are only unpacked.
 # Everything that is made or fetched goes to build/. Also:
 #
-#   make build         build/ukdump, and build/ukdump-image for the capture image
+#   make build         build/ukdump, and build/ukdump-image* for capture images
 #   make rescue        build/rescue/bb, the rescue shell for the capture image
 #   make check         gofmt, go vet, staticcheck
 #   make test-unit     the tests that need nothing
@@ -52,6 +52,8 @@ all: build
 build:
 	$(BUILD) -o build/ukdump ./cmds/ukdump
 	$(BUILD) -tags image -o build/ukdump-image ./cmds/ukdump
+	$(BUILD) -tags image,network -o build/ukdump-image-network ./cmds/ukdump
+	$(BUILD) -tags image,network,s3 -o build/ukdump-image-s3 ./cmds/ukdump
 
 rescue: build/rescue/bb
 build/rescue/bb: initramfs/rescue/commands initramfs/rescue/build
@@ -77,7 +79,9 @@ check:
 	@unformatted=$$(gofmt -l cmds initramfs pkg vmtest); \
 	[ -z "$$unformatted" ] || { echo "not as gofmt has it: $$unformatted"; exit 1; }
 	$(GO) vet ./...
-	$(GO) vet -tags image ./cmds/ukdump ./cmds/makedumpfile
+	set -e; for tags in image image,network image,network,s3; do \
+		$(GO) vet -tags $$tags ./cmds/ukdump ./cmds/makedumpfile ./pkg/capture ./pkg/target/...; \
+	done
 	$(GO) run $(STATICCHECK) ./...
 
 test-unit:

@@ -192,7 +192,7 @@ func (o *buildOptions) spec(stderr io.Writer) (image.Spec, error) {
 		return spec, err
 	}
 	spec.Config = []byte(cfg.Text()) // as completed by chooseModules
-	if spec.Init, err = o.readInit(stderr); err != nil {
+	if spec.Init, err = o.readInit(cfg, stderr); err != nil {
 		return spec, err
 	}
 	if o.rescue.wanted || cfg.FailureAction == config.Shell {
@@ -264,11 +264,11 @@ func (o *buildOptions) chooseModules(cfg *config.Config) ([]kmod.Module, error) 
 }
 
 // readInit returns the program for the image.
-func (o *buildOptions) readInit(stderr io.Writer) ([]byte, error) {
+func (o *buildOptions) readInit(cfg *config.Config, stderr io.Writer) ([]byte, error) {
 	if o.init != "" {
 		return readStatic(o.init)
 	}
-	file, err := prebuilt(imageBinary)
+	file, err := prebuilt(imageBinary(cfg))
 	if errors.Is(err, fs.ErrNotExist) {
 		fmt.Fprintf(stderr, "kdumpctl build: %v; packing this program instead, which is larger\n", err)
 		file, err = ownExecutable()

@@ -9,16 +9,31 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/ukdump/ukdump/pkg/config"
 )
 
 // libDir is where packages install what kdumpctl packs.
 const libDir = "/usr/lib/ukdump"
 
-// Names of the prebuilt executables, in libDir or beside kdumpctl's own.
-const (
-	imageBinary  = "ukdump-image" // the busybox, built with the tag "image"
-	rescueBinary = "rescue/bb"
-)
+// rescueBinary is the name of the prebuilt rescue busybox, in libDir or beside
+// kdumpctl's own executable.
+const rescueBinary = "rescue/bb"
+
+// imageBinary returns the name of the smallest prebuilt busybox for images that
+// serves the configuration. They differ in the build tags that come after "image".
+func imageBinary(cfg *config.Config) string {
+	name := "ukdump-image"
+	for _, t := range cfg.Targets {
+		switch {
+		case t.Kind == "s3":
+			return "ukdump-image-s3"
+		case t.OverNetwork():
+			name = "ukdump-image-network"
+		}
+	}
+	return name
+}
 
 // prebuilt finds a prebuilt executable: beside the running one, where make
 // leaves them, or in libDir. The error wraps fs.ErrNotExist if there is none.

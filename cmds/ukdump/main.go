@@ -8,10 +8,12 @@
 // or through a link of the applet's name, and as PID 1 of a capture kernel,
 // where the kernel starts it as /init, it is kdumpinit.
 //
-// There are two builds of it. The plain one has every applet and is for the
-// host. The one with the build tag "image" has only what a capture kernel
-// needs; kdumpctl packs it as /init, and the machine keeps every byte of it in
-// memory. Their tables are in applets_host.go and applets_image.go.
+// The plain build has every applet and is for the host. The builds with the tag
+// "image" have only what a capture kernel needs; kdumpctl packs the smallest that
+// serves as /init, and the machine keeps every byte of it in memory: with that tag
+// alone dumps go to disks, with "network" also over the network and encrypted, and
+// with "s3" also to object storage. The tables of applets are in applets_host.go
+// and applets_image.go.
 package main
 
 import (

@@ -96,6 +96,9 @@ type Target struct {
 // String returns the line that names the target.
 func (t Target) String() string { return t.Kind + " " + t.Address }
 
+// OverNetwork reports whether it takes the network to reach the target.
+func (t Target) OverNetwork() bool { return t.Kind != "raw" && !t.OnFilesystem() }
+
 // OnFilesystem reports whether the target is a file system on a block device.
 func (t Target) OnFilesystem() bool { return slices.Contains(filesystems(), t.Kind) }
 
