@@ -18,6 +18,7 @@ import (
 	"github.com/ukdump/ukdump/pkg/config"
 	"github.com/ukdump/ukdump/pkg/image"
 	"github.com/ukdump/ukdump/pkg/kmod"
+	"github.com/ukdump/ukdump/pkg/target/encrypt"
 )
 
 const buildHelp = `usage: kdumpctl build [OPTION...]
@@ -213,7 +214,14 @@ func readConfig(name string) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return config.Parse(name, string(text), checkCollector)
+	cfg, err := config.Parse(name, string(text), checkCollector)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := encrypt.ParseRecipients(cfg.Encrypt); err != nil {
+		return nil, fmt.Errorf("%s: encrypt: %w", name, err)
+	}
+	return cfg, nil
 }
 
 // checkCollector is what package config cannot know: whether the core collector

@@ -24,6 +24,9 @@ const rescueBinary = "rescue/bb"
 // serves the configuration. They differ in the build tags that come after "image".
 func imageBinary(cfg *config.Config) string {
 	name := "ukdump-image"
+	if len(cfg.Encrypt) > 0 {
+		name = "ukdump-image-network"
+	}
 	for _, t := range cfg.Targets {
 		switch {
 		case t.Kind == "s3":

@@ -19,15 +19,18 @@ import (
 
 // openPhases returns what it takes until the target's store is open. The last of
 // them opens it.
-func openPhases(config.Target) []phase {
-	return []phase{
-		{name: "device", limit: deviceTimeout, do: findDevice},
-		{name: "mount", limit: within(2 * time.Minute), needs: []string{"device"}, do: mountTarget},
+func openPhases(t config.Target) []phase {
+	device := phase{name: "device", limit: deviceTimeout, do: findDevice}
+	mount := phase{name: "mount", limit: within(2 * time.Minute), do: mountTarget}
+	switch {
+	case t.OverNetwork():
+		return networkPhases(t)
+	case t.Shared():
+		return []phase{mount}
 	}
+	mount.needs = []string{device.name}
+	return []phase{device, mount}
 }
-
-// streams reports whether the target's files can only be written in order.
-func (t site) streams() bool { return false }
 
 // findDevice waits for the target's block device.
 func findDevice(ctx context.Context, r *run, s state) (state, error) {
@@ -47,7 +50,7 @@ func mountTarget(_ context.Context, r *run, s state) (state, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return s, err
 	}
-	if err := mountDevice(s.device, s.Kind, dir); err != nil {
+	if err := mountSite(s.site, dir); err != nil {
 		return s, err
 	}
 	unmount := func() error { return unix.Unmount(dir, 0) }
@@ -66,6 +69,26 @@ func (r *run) mountPoint(s state) string {
 		return r.machine.mount
 	}
 	return r.machine.mount + strconv.Itoa(s.number+1)
+}
+
+// mountSite mounts the target's file system.
+func mountSite(t site, dir string) error {
+	if t.Shared() {
+		return mountShare(t.Kind, t.Address, dir)
+	}
+	return mountDevice(t.device, t.Kind, dir)
+}
+
+// mountShare mounts a directory of the hypervisor's.
+func mountShare(kind, tag, dir string) error {
+	err := tryMounts(tag, kind, dir)
+	if errors.Is(err, unix.ENODEV) {
+		err = fmt.Errorf("%w: the kernel has no %s, and no module for it was loaded", err, kind)
+	}
+	if err != nil {
+		return fmt.Errorf("mounting the share %s as %s: %w", tag, kind, err)
+	}
+	return nil
 }
 
 // mountDevice mounts a device with a file system of that type, writable.
@@ -107,6 +130,8 @@ func mountOptions(fsType string) string {
 		return "errors=remount-ro"
 	case "vfat":
 		return "umask=0077"
+	case "9p":
+		return "trans=virtio,version=9p2000.L,msize=524288"
 	}
 	return ""
 }

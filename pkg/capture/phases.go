@@ -160,7 +160,13 @@ func makeDirectory(ctx context.Context, r *run, s state) (state, error) {
 	if err != nil {
 		return s, err
 	}
-	s.dir, s.reached = dir, true
+	s.dir, s.reached, s.inOrder = dir, true, s.Ordered()
+	if keys := s.config.Encrypt; len(keys) > 0 {
+		if s.dir, err = encrypted(dir, keys); err != nil {
+			return s, err
+		}
+		s.inOrder = true
+	}
 	if free, err := dir.Free(ctx); err == nil {
 		r.log.printf("directory: %v, %d MiB free", dir, free>>20)
 	}

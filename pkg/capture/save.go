@@ -121,20 +121,25 @@ func saveDump(ctx context.Context, r *run, s state) (state, error) {
 // it: the dump itself where a file can be written out of order, or its flattened
 // form, "vmcore.flat".
 func (s state) createDump(ctx context.Context) (target.File, func(collector.Options) (*collector.Report, error), error) {
-	name := "vmcore"
-	if s.streams() {
-		name = "vmcore.flat"
-	}
 	// When the time is over, Save ends the dump so that what there is of it can
 	// be opened: the file has to live on for that.
-	f, err := s.dir.Create(context.WithoutCancel(ctx), name, 0)
-	if err != nil {
-		return nil, nil, err
-	}
-	if out, ok := f.(seeker); ok {
+	life := context.WithoutCancel(ctx)
+	if !s.inOrder {
+		f, err := s.dir.Create(life, "vmcore", 0)
+		if err != nil {
+			return nil, nil, err
+		}
+		out, ok := f.(seeker)
+		if !ok {
+			return nil, nil, errors.Join(fmt.Errorf("%v takes files only in order", s.dir), f.Abort())
+		}
 		return f, func(opts collector.Options) (*collector.Report, error) {
 			return collector.Save(ctx, s.core, &meter{out, s.moved}, opts)
 		}, nil
+	}
+	f, err := s.dir.Create(life, "vmcore.flat", 0)
+	if err != nil {
+		return nil, nil, err
 	}
 	return f, func(opts collector.Options) (*collector.Report, error) {
 		return saveStream(ctx, s.core, &streamMeter{f, s.moved}, opts)

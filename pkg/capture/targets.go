@@ -22,6 +22,7 @@ type site struct {
 	attempts []time.Time // when runs failed, see attempts.go
 	effort   effort
 	dir      target.Target // the directory of this dump
+	inOrder  bool          // its files can only be written from beginning to end
 	report   target.File   // kdump.log
 	dmesg    bool          // the kernel log is saved
 	// textsOnly says that of a damaged log only the texts are.

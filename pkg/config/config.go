@@ -23,6 +23,9 @@
 //	target_timeout DURATION
 //	    About a target: after that time the next one is tried. Default: half of the
 //	    time that the run has left, all of it for the last target.
+//	encrypt RECIPIENT...
+//	    Encrypt everything that is saved, to public keys of age ("age1…"). None is
+//	    the default.
 //	core_collector makedumpfile OPTION...
 //	    How to filter and compress. Default "makedumpfile -z -d 31".
 //	final_action reboot|halt|poweroff
@@ -66,6 +69,8 @@ type Config struct {
 	// Common has what is said about targets before the first of them; its Kind
 	// and Address are empty.
 	Common Target
+	// Encrypt has the public keys to encrypt to.
+	Encrypt []string
 	// CoreCollector is the command line of the core collector, split at spaces;
 	// never empty.
 	CoreCollector []string
@@ -97,7 +102,15 @@ type Target struct {
 func (t Target) String() string { return t.Kind + " " + t.Address }
 
 // OverNetwork reports whether it takes the network to reach the target.
-func (t Target) OverNetwork() bool { return t.Kind != "raw" && !t.OnFilesystem() }
+func (t Target) OverNetwork() bool { return t.Kind != "raw" && !t.OnFilesystem() && !t.Shared() }
+
+// Shared reports whether the target is a directory that the machine's hypervisor
+// shares with it; its address is the tag of the share.
+func (t Target) Shared() bool { return t.Kind == "virtiofs" || t.Kind == "9p" }
+
+// Ordered reports whether the target's files can only be written from beginning
+// to end.
+func (t Target) Ordered() bool { return t.Kind == "http" || t.Kind == "s3" }
 
 // OnFilesystem reports whether the target is a file system on a block device.
 func (t Target) OnFilesystem() bool { return slices.Contains(filesystems(), t.Kind) }

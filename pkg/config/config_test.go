@@ -31,6 +31,7 @@ failure_action shell
 deadline 1800
 stall_timeout 60
 device_timeout 1m30s
+encrypt age1one  age1two
 `
 	got, err := Parse("/etc/kdump.conf", text, checkMakedumpfile)
 	want := &Config{
@@ -38,6 +39,7 @@ device_timeout 1m30s
 			Kind: "ext4", Address: "UUID=0a1b2c3d-0000-4000-8000-0123456789ab", Dir: "/srv/crash dumps",
 		}},
 		Common:        Target{Dir: "/var/crash"},
+		Encrypt:       []string{"age1one", "age1two"},
 		CoreCollector: []string{"makedumpfile", "-l", "--message-level", "7", "-d", "17"},
 		FinalAction:   PowerOff,
 		FailureAction: Shell,
@@ -119,6 +121,7 @@ func TestParseErrors(t *testing.T) {
 		{"path /var\x00/etc", `kdump.conf:1: path has control characters in its value "/var\x00/etc"`},
 		{`core_collector " "`, "kdump.conf:1: core_collector has no value"},
 		{"core_collector scp", "kdump.conf:1: core_collector: only makedumpfile is known"},
+		{"encrypt age1x ssh-ed25519", `kdump.conf:1: encrypt: "ssh-ed25519" is no public key of age (age1…), as age-keygen prints it`},
 		{"final_action shell", `kdump.conf:1: final_action: "shell" is none of reboot, halt, poweroff`},
 		{"failure_action dump_to_rootfs", `kdump.conf:1: failure_action: "dump_to_rootfs" is none of reboot, halt, poweroff, shell`},
 		{"deadline soon", `kdump.conf:1: deadline: "soon" is not a duration such as 90s, 15m or 1h30m`},

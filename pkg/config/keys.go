@@ -15,7 +15,7 @@ import (
 
 // keys returns every key that is understood.
 func keys() []string {
-	return slices.Concat(filesystems(), aboutTargets(), []string{"core_collector", "final_action", "failure_action",
+	return slices.Concat(filesystems(), aboutTargets(), []string{"encrypt", "core_collector", "final_action", "failure_action",
 		"deadline", "stall_timeout", "device_timeout", "shell_timeout"})
 }
 
@@ -52,6 +52,8 @@ func (c *Config) set(key, value string, check CollectorCheck) (err error) {
 		c.current().Dir, err = parseDir(value)
 	case "target_timeout":
 		c.current().Timeout, err = parseDuration(value)
+	case "encrypt":
+		c.Encrypt, err = parseRecipients(value)
 	case "core_collector":
 		c.CoreCollector, err = parseCollector(value, check)
 	case "final_action":
@@ -95,6 +97,18 @@ func parseCollector(value string, check CollectorCheck) ([]string, error) {
 		return nil, err
 	}
 	return args, nil
+}
+
+// parseRecipients looks only at how the keys begin: whether one is valid is known
+// where the image is built.
+func parseRecipients(value string) ([]string, error) {
+	keys := strings.Fields(value)
+	for _, key := range keys {
+		if !strings.HasPrefix(key, "age1") {
+			return nil, fmt.Errorf("%.60q is no public key of age (age1…), as age-keygen prints it", key)
+		}
+	}
+	return keys, nil
 }
 
 func parseAction(value string, allowed ...Action) (Action, error) {

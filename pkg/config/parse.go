@@ -102,6 +102,9 @@ func (c *Config) Text() string {
 		line(t.Kind, t.Address)
 		about(t)
 	}
+	if len(c.Encrypt) > 0 {
+		line("encrypt", strings.Join(c.Encrypt, " "))
+	}
 	line("core_collector", strings.Join(c.CoreCollector, " "))
 	line("final_action", string(c.FinalAction))
 	line("failure_action", string(c.FailureAction))
