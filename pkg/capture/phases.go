@@ -170,7 +170,7 @@ func makeDirectory(ctx context.Context, r *run, s state) (state, error) {
 	if free, err := dir.Free(ctx); err == nil {
 		r.log.printf("directory: %v, %d MiB free", dir, free>>20)
 	}
-	if s.report, err = createReport(ctx, dir, maxReport); err != nil {
+	if s.report, err = createReport(ctx, s.dir, maxReport); err != nil {
 		r.log.printf("directory: no room is set aside for kdump.log: %v", err)
 	}
 	return s, nil
