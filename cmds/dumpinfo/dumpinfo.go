@@ -92,7 +92,7 @@ func open(paths []string) (*vmcore.Core, error) {
 	case 0:
 		return nil, errors.New("name a dump; -h explains")
 	case 1:
-		return vmcore.Open(paths[0])
+		return openOne(paths[0])
 	}
 	return vmcore.OpenParts(paths)
 }
