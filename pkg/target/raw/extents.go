@@ -95,3 +95,14 @@ func (h *header) locate(file int, n uint32) (chunk, run uint32) {
 	}
 	return 0, 0
 }
+
+// room returns how many chunks are free, or can be had: of files that are neither
+// complete nor live.
+func (h *header) room(chunks uint32, live map[int]bool) uint32 {
+	for _, e := range h.extents {
+		if live[e.file] || h.files[e.file].complete {
+			chunks -= e.count
+		}
+	}
+	return chunks
+}

@@ -97,14 +97,13 @@ func (h *header) rank(owner string, now time.Time, chunks uint32) int {
 	for _, f := range h.files {
 		complete = complete || f.complete
 	}
-	probe := header{extents: append([]extent(nil), h.extents...)}
 	own := h.owner == owner
 	switch {
 	case own && !complete:
 		return ownUnused
 	case h.state == free:
 		return unused
-	case own && probe.grow(maxFiles, 1, chunks) > 0:
+	case own && h.room(chunks, nil) > 0:
 		return ownUsed
 	case h.state == busy && !complete && now.After(h.lease):
 		return abandoned
@@ -378,13 +377,7 @@ func (d *dump) Free(context.Context) (int64, error) {
 	s := d.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	left := s.vol.chunks()
-	for _, e := range s.h.extents {
-		if s.live[e.file] || s.h.files[e.file].complete {
-			left -= e.count
-		}
-	}
-	return int64(left) * chunkSize, nil
+	return int64(s.h.room(s.vol.chunks(), s.live)) * chunkSize, nil
 }
 
 // String implements target.Target.
