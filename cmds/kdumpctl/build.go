@@ -14,11 +14,9 @@ import (
 	"strings"
 
 	"github.com/ukdump/ukdump/initramfs"
-	"github.com/ukdump/ukdump/pkg/collector"
 	"github.com/ukdump/ukdump/pkg/config"
 	"github.com/ukdump/ukdump/pkg/image"
 	"github.com/ukdump/ukdump/pkg/kmod"
-	"github.com/ukdump/ukdump/pkg/target/encrypt"
 )
 
 const buildHelp = `usage: kdumpctl build [OPTION...]
@@ -189,6 +187,9 @@ func (o *buildOptions) spec(stderr io.Writer) (image.Spec, error) {
 	if err != nil {
 		return spec, err
 	}
+	if err := nameMachine(cfg); err != nil {
+		return spec, err
+	}
 	if spec.Modules, err = o.chooseModules(cfg); err != nil {
 		return spec, err
 	}
@@ -214,21 +215,7 @@ func readConfig(name string) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := config.Parse(name, string(text), checkCollector)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := encrypt.ParseRecipients(cfg.Encrypt); err != nil {
-		return nil, fmt.Errorf("%s: encrypt: %w", name, err)
-	}
-	return cfg, nil
-}
-
-// checkCollector is what package config cannot know: whether the core collector
-// understands its command line.
-func checkCollector(args []string) error {
-	_, err := collector.ParseArgs(args)
-	return err
+	return config.Parse(name, string(text), checks())
 }
 
 // chooseModules returns the modules to pack. When the image is for this

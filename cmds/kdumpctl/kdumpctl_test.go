@@ -123,7 +123,7 @@ func TestBuild(t *testing.T) {
 		if got := img.Parts[3]; got.Name != "rescue" || got.Files != tt.rescue {
 			t.Errorf("%s: rescue part %+v, want %d files", tt.name, got, tt.rescue)
 		}
-		cfg, err := config.Parse("", string(img.Config), checkCollector)
+		cfg, err := config.Parse("", string(img.Config), checks())
 		if err != nil || len(cfg.Targets) != 1 || cfg.Targets[0].String() != "ext4 UUID=0a1b2c3d-0000-4000-8000-0123456789ab" {
 			t.Errorf("%s: configuration %q (%v), want the target of %s", tt.name, img.Config, err, m.config)
 		}
@@ -299,7 +299,7 @@ func TestSample(t *testing.T) {
 		t.Fatalf("sample = %d, %q, %q", status, out, errout)
 	}
 	for _, text := range []string{out, strings.ReplaceAll(out, "\n#ext4", "\next4")} {
-		if _, err := config.Parse("sample", text, checkCollector); err != nil {
+		if _, err := config.Parse("sample", text, checks()); err != nil {
 			t.Errorf("the sample is no configuration: %v", err)
 		}
 	}

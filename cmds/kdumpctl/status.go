@@ -118,7 +118,7 @@ func readImageStatus(path string) (*imageStatus, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := config.Parse(path+":"+config.Path, string(img.Config), checkCollector)
+	cfg, err := config.Parse(path+":"+config.Path, string(img.Config), checks())
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func hostTargets(cfg *config.Config, mounts []mount) (devices []string, err erro
 		cfg.Targets = []config.Target{t}
 	}
 	for i := range cfg.Targets {
-		if t := &cfg.Targets[i]; t.OnFilesystem() {
+		if t := &cfg.Targets[i]; t.OnDevice() {
 			device, err := hostTarget(t)
 			if err != nil {
 				return nil, err
@@ -44,7 +44,7 @@ func hostTargets(cfg *config.Config, mounts []mount) (devices []string, err erro
 	return devices, nil
 }
 
-// hostTarget finds one target, a file system, and returns its device node.
+// hostTarget finds one target on a device, and returns the device's node.
 func hostTarget(t *config.Target) (device string, err error) {
 	spec := t.Address
 	if filepath.IsAbs(spec) {

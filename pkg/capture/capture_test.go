@@ -416,8 +416,10 @@ func TestDirectoryName(t *testing.T) {
 	for fs, want := range map[string]string{
 		"ext4": "127.0.0.1-2026-01-31-23:59:58",
 		"vfat": "127.0.0.1-2026-01-31-23-59-58",
+		"raw":  "127.0.0.1-2026-01-31-23:59:58",
+		"nfs":  "web1-2026-01-31-23:59:58",
 	} {
-		if got := directoryName(at, fs); got != want {
+		if got := directoryName(site{Target: config.Target{Kind: fs}}, "web1", at); got != want {
 			t.Errorf("directoryName(%s) = %s, want %s", fs, got, want)
 		}
 	}

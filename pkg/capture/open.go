@@ -15,6 +15,7 @@ import (
 	"github.com/ukdump/ukdump/pkg/blockdev"
 	"github.com/ukdump/ukdump/pkg/config"
 	"github.com/ukdump/ukdump/pkg/target/file"
+	"github.com/ukdump/ukdump/pkg/target/raw"
 )
 
 // openPhases returns what it takes until the target's store is open. The last of
@@ -28,8 +29,22 @@ func openPhases(t config.Target) []phase {
 	case t.Shared():
 		return []phase{mount}
 	}
+	if t.Kind == "raw" {
+		return []phase{device, {name: "open", limit: within(time.Minute), needs: []string{device.name}, do: openRaw}}
+	}
 	mount.needs = []string{device.name}
 	return []phase{device, mount}
+}
+
+// openRaw opens a slot on a device without a file system.
+func openRaw(ctx context.Context, r *run, s state) (state, error) {
+	store, err := raw.Open(ctx, raw.Options{Device: s.device.Path, Owner: s.config.Machine})
+	if err != nil {
+		return s, err
+	}
+	r.log.printf("open: %v", store)
+	s.store = store
+	return s, nil
 }
 
 // findDevice waits for the target's block device.

@@ -75,7 +75,7 @@ func readConfig(_ context.Context, r *run, s state) (state, error) {
 	if err := s.parseConfig(r.machine.config); err != nil {
 		r.log.printf("config: %v; going on with the defaults and the targets %v", err, s.config.Targets)
 	}
-	for _, err := range s.config.Override(r.machine.cmdline(), checkCollector) {
+	for _, err := range s.config.Override(r.machine.cmdline(), checks()) {
 		r.log.printf("config: ignored: %v", err)
 	}
 	if s.config.Deadline != 0 {
@@ -98,7 +98,7 @@ func (s *state) parseConfig(name string) error {
 		s.config = config.Salvage(string(text))
 		return err
 	}
-	parsed, err := config.Parse(name, string(text), checkCollector)
+	parsed, err := config.Parse(name, string(text), checks())
 	if err != nil {
 		s.config = config.Salvage(string(text))
 		return err
@@ -107,9 +107,13 @@ func (s *state) parseConfig(name string) error {
 	return nil
 }
 
-func checkCollector(args []string) error {
-	_, err := collector.ParseArgs(args)
-	return err
+// checks are those without which the defaults would be better than the
+// configuration.
+func checks() config.Checks {
+	return config.Checks{Collector: func(args []string) error {
+		_, err := collector.ParseArgs(args)
+		return err
+	}}
 }
 
 // openCore opens the crashed machine's memory.
@@ -156,7 +160,7 @@ const maxReport = 2 * maxLog
 
 // makeDirectory makes the directory for the files of this run.
 func makeDirectory(ctx context.Context, r *run, s state) (state, error) {
-	dir, err := s.store.Make(ctx, directoryName(crashTime(s.core), s.Kind))
+	dir, err := s.store.Make(ctx, directoryName(s.site, s.config.Machine, crashTime(s.core)))
 	if err != nil {
 		return s, err
 	}
@@ -177,11 +181,15 @@ func makeDirectory(ctx context.Context, r *run, s state) (state, error) {
 }
 
 // directoryName names the directory as kdump-utils does for dumps to a local
-// disk, but in UTC, which needs no time zone data and is never set back.
-func directoryName(crashed time.Time, kind string) string {
+// disk, but in UTC, which needs no time zone data and is never set back. Across
+// the network the machine's name is in front.
+func directoryName(t site, machine string, crashed time.Time) string {
 	layout := "2006-01-02-15:04:05"
-	if kind == "vfat" { // which has no colons in names
+	if t.Kind == "vfat" { // which has no colons in names
 		layout = "2006-01-02-15-04-05"
 	}
-	return "127.0.0.1-" + crashed.Format(layout)
+	if !t.OverNetwork() || machine == "" {
+		machine = "127.0.0.1"
+	}
+	return machine + "-" + crashed.Format(layout)
 }

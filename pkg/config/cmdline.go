@@ -21,7 +21,7 @@ const overridePrefix = "kdump."
 //
 // An option that is wrong changes nothing and is returned as an error: at this
 // point a dump by the rest of the configuration is better than none.
-func (c *Config) Override(cmdline string, check CollectorCheck) []error {
+func (c *Config) Override(cmdline string, checks Checks) []error {
 	var wrong []error
 	for _, option := range splitCmdline(cmdline) {
 		option, ours := strings.CutPrefix(option, overridePrefix)
@@ -29,7 +29,7 @@ func (c *Config) Override(cmdline string, check CollectorCheck) []error {
 			continue
 		}
 		key, value, _ := strings.Cut(option, "=")
-		if err := c.override(key, value, check); err != nil {
+		if err := c.override(key, value, checks); err != nil {
 			wrong = append(wrong, fmt.Errorf("kernel command line: %w", err))
 		}
 	}
@@ -37,10 +37,10 @@ func (c *Config) Override(cmdline string, check CollectorCheck) []error {
 }
 
 // override changes c to what one option says, or not at all.
-func (c *Config) override(key, value string, check CollectorCheck) error {
+func (c *Config) override(key, value string, checks Checks) error {
 	changed := *c
 	changed.Targets = nil // so that what is about a target goes to Common
-	if err := changed.set(key, value, check); err != nil {
+	if err := changed.set(key, value, checks); err != nil {
 		return err
 	}
 	switch {
@@ -52,7 +52,7 @@ func (c *Config) override(key, value string, check CollectorCheck) error {
 	case slices.Contains(aboutTargets(), key):
 		for _, t := range c.Targets {
 			one := Config{Targets: []Target{t}}
-			_ = one.set(key, value, check) // it is right for Common
+			_ = one.set(key, value, checks) // it is right for Common
 			changed.Targets = append(changed.Targets, one.Targets[0])
 		}
 	default:

@@ -17,12 +17,30 @@
 //	    A target: the file system to save to, by UUID=…, LABEL=… or a path such
 //	    as /dev/vda1. Without any target the image builder takes the file system
 //	    that holds path in the running system.
+//	raw DEVICE
+//	    A target: a disk or partition without a file system, prepared by kdumpctl
+//	    format-raw, by UUID=… as that prints it, or a path.
+//	virtiofs|9p TAG
+//	    A target: a directory that the hypervisor shares.
+//	nfs SERVER:/EXPORT
+//	    A target: an export of an NFS server.
+//	ssh USER@HOST[:PORT]
+//	    A target: a server with SSH, by SFTP.
+//	http URL
+//	    A target: a web server that takes PUT requests, or kdumprecv.
+//	s3 URL
+//	    A target: a bucket of an object store, as s3://BUCKET/PREFIX.
 //	path DIRECTORY
 //	    About a target: absolute path of the directory for dumps on it. Default
 //	    /var/crash.
 //	target_timeout DURATION
 //	    About a target: after that time the next one is tried. Default: half of the
 //	    time that the run has left, all of it for the last target.
+//	machine NAME
+//	    What the machine is called where dumps of several machines lie side by side:
+//	    in the names of directories across the network, and as the owner of slots
+//	    of a raw device. The image builder's default is made of the host's name and
+//	    its machine-id(5).
 //	encrypt RECIPIENT...
 //	    Encrypt everything that is saved, to public keys of age ("age1…"). None is
 //	    the default.
@@ -68,7 +86,8 @@ type Config struct {
 	Targets []Target
 	// Common has what is said about targets before the first of them; its Kind
 	// and Address are empty.
-	Common Target
+	Common  Target
+	Machine string
 	// Encrypt has the public keys to encrypt to.
 	Encrypt []string
 	// CoreCollector is the command line of the core collector, split at spaces;
@@ -101,8 +120,11 @@ type Target struct {
 // String returns the line that names the target.
 func (t Target) String() string { return t.Kind + " " + t.Address }
 
+// OnDevice reports whether the target is on a block device.
+func (t Target) OnDevice() bool { return t.Kind == "raw" || t.OnFilesystem() }
+
 // OverNetwork reports whether it takes the network to reach the target.
-func (t Target) OverNetwork() bool { return t.Kind != "raw" && !t.OnFilesystem() && !t.Shared() }
+func (t Target) OverNetwork() bool { return !t.OnDevice() && !t.Shared() }
 
 // Shared reports whether the target is a directory that the machine's hypervisor
 // shares with it; its address is the tag of the share.
@@ -139,6 +161,13 @@ func Default() *Config {
 	}
 }
 
-// A CollectorCheck says what is wrong with a core_collector command line.
-// Package collector has the one that counts, and is above this package.
-type CollectorCheck func(args []string) error
+// Checks say what is wrong with values that packages above this one understand.
+// One that is nil finds nothing: PID 1 leaves most to the image builder.
+type Checks struct {
+	// Collector checks the command line of core_collector, split at spaces.
+	Collector func(args []string) error
+	// Target checks the address of a target across the network.
+	Target func(kind, address string) error
+	// Recipient checks a public key.
+	Recipient func(key string) error
+}

@@ -4,6 +4,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -11,13 +12,28 @@ import (
 	"time"
 )
 
-// checkMakedumpfile stands for the check of package collector, which is above
-// this one.
-func checkMakedumpfile(args []string) error {
-	if args[0] != "makedumpfile" {
-		return errors.New("only makedumpfile is known")
+// testChecks stand for those of the packages above this one.
+func testChecks() Checks {
+	return Checks{
+		Collector: func(args []string) error {
+			if args[0] != "makedumpfile" {
+				return errors.New("only makedumpfile is known")
+			}
+			return nil
+		},
+		Target: func(kind, address string) error {
+			if address == "bad" {
+				return fmt.Errorf("nobody has a %s there", kind)
+			}
+			return nil
+		},
+		Recipient: func(key string) error {
+			if key == "bad" {
+				return errors.New("no key")
+			}
+			return nil
+		},
 	}
-	return nil
 }
 
 func TestParse(t *testing.T) {
@@ -32,13 +48,15 @@ deadline 1800
 stall_timeout 60
 device_timeout 1m30s
 encrypt age1one  age1two
+machine web1.example.org
 `
-	got, err := Parse("/etc/kdump.conf", text, checkMakedumpfile)
+	got, err := Parse("/etc/kdump.conf", text, testChecks())
 	want := &Config{
 		Targets: []Target{{
 			Kind: "ext4", Address: "UUID=0a1b2c3d-0000-4000-8000-0123456789ab", Dir: "/srv/crash dumps",
 		}},
 		Common:        Target{Dir: "/var/crash"},
+		Machine:       "web1.example.org",
 		Encrypt:       []string{"age1one", "age1two"},
 		CoreCollector: []string{"makedumpfile", "-l", "--message-level", "7", "-d", "17"},
 		FinalAction:   PowerOff,
@@ -63,7 +81,7 @@ xfs LABEL=second
 target_timeout 2m
 vfat LABEL=third
 `
-	got, err := Parse(Path, text, checkMakedumpfile)
+	got, err := Parse(Path, text, testChecks())
 	want := Default()
 	want.Common.Dir = "/common"
 	want.Targets = []Target{
@@ -77,7 +95,7 @@ vfat LABEL=third
 }
 
 func TestParseEmptyIsDefault(t *testing.T) {
-	got, err := Parse(Path, "# nothing\n\n", checkMakedumpfile)
+	got, err := Parse(Path, "# nothing\n\n", testChecks())
 	if err != nil || !reflect.DeepEqual(got, Default()) {
 		t.Errorf("Parse = %+v, %v, want %+v", got, err, Default())
 	}
@@ -108,7 +126,9 @@ func TestParseErrors(t *testing.T) {
 		{"\n\ncore_colector x", `kdump.conf:3: unknown key "core_colector" (did you mean core_collector?)`},
 		{"ext5 /dev/vda", `kdump.conf:1: unknown key "ext5" (did you mean ext4?)`},
 		{"frobnicate yes", `kdump.conf:1: unknown key "frobnicate"`},
-		{"nfs host:/dir", `kdump.conf:1: key "nfs" is not supported: dumps go to ext2, ext3, ext4, xfs, btrfs or vfat so far`},
+		{"minix /dev/vda", `kdump.conf:1: key "minix" is not supported: dumps go to ext2, ext3, ext4, xfs, btrfs or vfat`},
+		{"nfs bad", `kdump.conf:1: nfs: nobody has a nfs there`},
+		{"virtiofs /a", `kdump.conf:1: virtiofs: "/a" is not the tag of a share, which has no slash or space`},
 		{"default shell", `kdump.conf:1: key "default" is not supported: it is called failure_action now`},
 		{"path /a\npath /b", "kdump.conf:2: path is given a second time (the first is in line 1)"},
 		{"ext4 /dev/vda\npath /a\n\npath /b", "kdump.conf:4: path is given a second time (the first is in line 2)"},
@@ -121,7 +141,8 @@ func TestParseErrors(t *testing.T) {
 		{"path /var\x00/etc", `kdump.conf:1: path has control characters in its value "/var\x00/etc"`},
 		{`core_collector " "`, "kdump.conf:1: core_collector has no value"},
 		{"core_collector scp", "kdump.conf:1: core_collector: only makedumpfile is known"},
-		{"encrypt age1x ssh-ed25519", `kdump.conf:1: encrypt: "ssh-ed25519" is no public key of age (age1…), as age-keygen prints it`},
+		{"machine ../x", `kdump.conf:1: machine: "../x" is not a name of up to 63 letters, digits, hyphens, dots and underscores`},
+		{"encrypt age1x bad", `kdump.conf:1: encrypt: no key`},
 		{"final_action shell", `kdump.conf:1: final_action: "shell" is none of reboot, halt, poweroff`},
 		{"failure_action dump_to_rootfs", `kdump.conf:1: failure_action: "dump_to_rootfs" is none of reboot, halt, poweroff, shell`},
 		{"deadline soon", `kdump.conf:1: deadline: "soon" is not a duration such as 90s, 15m or 1h30m`},
@@ -135,7 +156,7 @@ func TestParseErrors(t *testing.T) {
 		{"xfs UUID=12g4", `kdump.conf:1: xfs: "UUID=12g4": 'g' does not occur in UUIDs`},
 		{strings.Repeat("#", maxSize+1), "kdump.conf: larger than 1 MiB; this is no kdump.conf"},
 	} {
-		c, err := Parse("/etc/kdump.conf", test.text, checkMakedumpfile)
+		c, err := Parse("/etc/kdump.conf", test.text, testChecks())
 		if err == nil || err.Error() != test.want || c != nil {
 			t.Errorf("Parse(%.60q) = %v, %v, want %s", test.text, c, err, test.want)
 		}
@@ -146,7 +167,7 @@ func TestOverride(t *testing.T) {
 	c := Default()
 	c.Targets = []Target{{Kind: "ext4", Address: "/dev/vda1", Dir: "/one", Timeout: time.Second}, {Kind: "ext4", Address: "/dev/vda2", Dir: "/two"}}
 	wrong := c.Override(`quiet kdump.path=/a  "kdump.core_collector=makedumpfile -d 1" kdump.xfs="LABEL=my disk"`+
-		` kdump.path=/b kdump.final_action=shell kdump.pth=/c xkdump.path=/d kdump.`+"\n", checkMakedumpfile)
+		` kdump.path=/b kdump.final_action=shell kdump.pth=/c xkdump.path=/d kdump.`+"\n", testChecks())
 	want := Default()
 	want.Targets = []Target{{Kind: "xfs", Address: "LABEL=my disk", Dir: "/b", Timeout: time.Second}}
 	want.Common.Dir = "/b"
@@ -204,14 +225,14 @@ func FuzzParse(f *testing.F) {
 	f.Add("path \"/a b \"\ncore_collector makedumpfile -l\n#x\n\nfailure_action shell\ndeadline 90s")
 	f.Add("vfat LABEL=\"x\"\nfinal_action halt\r\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		c, err := Parse(Path, text, checkMakedumpfile)
+		c, err := Parse(Path, text, testChecks())
 		if (c == nil) == (err == nil) {
 			t.Fatalf("Parse(%q) = %v, %v", text, c, err)
 		}
 		if err != nil {
 			return
 		}
-		again, err := Parse(Path, c.Text(), checkMakedumpfile)
+		again, err := Parse(Path, c.Text(), testChecks())
 		if err != nil || !reflect.DeepEqual(again, c) {
 			t.Errorf("Parse(%q) = %+v, but its text %q is read as %+v, %v", text, c, c.Text(), again, err)
 		}
@@ -222,7 +243,7 @@ func FuzzOverride(f *testing.F) {
 	f.Add(`kdump.path=/a "kdump.core_collector=makedumpfile -d 1"`)
 	f.Fuzz(func(t *testing.T, cmdline string) {
 		c := Default()
-		c.Override(cmdline, checkMakedumpfile)
+		c.Override(cmdline, testChecks())
 		if len(c.CoreCollector) == 0 || c.Common.Dir == "" || c.FinalAction == Shell {
 			t.Errorf("Override(%q) made %+v", cmdline, c)
 		}

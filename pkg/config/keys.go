@@ -15,7 +15,7 @@ import (
 
 // keys returns every key that is understood.
 func keys() []string {
-	return slices.Concat(filesystems(), aboutTargets(), []string{"encrypt", "core_collector", "final_action", "failure_action",
+	return slices.Concat(targets(), aboutTargets(), []string{"machine", "encrypt", "core_collector", "final_action", "failure_action",
 		"deadline", "stall_timeout", "device_timeout", "shell_timeout"})
 }
 
@@ -25,8 +25,12 @@ func aboutTargets() []string { return []string{"path", "target_timeout"} }
 // filesystems returns the types of file system that a dump can go to.
 func filesystems() []string { return []string{"ext4", "ext3", "ext2", "xfs", "btrfs", "vfat"} }
 
-// isTarget reports whether key names a target.
-func isTarget(key string) bool { return slices.Contains(filesystems(), key) }
+// targets returns the keys that name a target.
+func targets() []string {
+	return append(filesystems(), "raw", "virtiofs", "9p", "nfs", "ssh", "http", "s3")
+}
+
+func isTarget(key string) bool { return slices.Contains(targets(), key) }
 
 // current returns the target that a line is about.
 func (c *Config) current() *Target {
@@ -37,7 +41,7 @@ func (c *Config) current() *Target {
 }
 
 // set changes c to what one line of the file says.
-func (c *Config) set(key, value string, check CollectorCheck) (err error) {
+func (c *Config) set(key, value string, checks Checks) (err error) {
 	if err := known(key); err != nil {
 		return err
 	}
@@ -52,10 +56,12 @@ func (c *Config) set(key, value string, check CollectorCheck) (err error) {
 		c.current().Dir, err = parseDir(value)
 	case "target_timeout":
 		c.current().Timeout, err = parseDuration(value)
+	case "machine":
+		c.Machine, err = parseMachine(value)
 	case "encrypt":
-		c.Encrypt, err = parseRecipients(value)
+		c.Encrypt, err = parseRecipients(value, checks.Recipient)
 	case "core_collector":
-		c.CoreCollector, err = parseCollector(value, check)
+		c.CoreCollector, err = parseCollector(value, checks.Collector)
 	case "final_action":
 		c.FinalAction, err = parseAction(value, Reboot, Halt, PowerOff)
 	case "failure_action":
@@ -69,7 +75,7 @@ func (c *Config) set(key, value string, check CollectorCheck) (err error) {
 	case "shell_timeout":
 		c.ShellTimeout, err = parseDuration(value)
 	default: // a target, or known would have refused it
-		if err = checkDevice(value); err == nil {
+		if err = checkAddress(key, value, checks.Target); err == nil {
 			t := c.Common
 			t.Kind, t.Address = key, value
 			c.Targets = append(c.Targets, t)
@@ -77,6 +83,21 @@ func (c *Config) set(key, value string, check CollectorCheck) (err error) {
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
+}
+
+// checkAddress checks what a target's line names.
+func checkAddress(kind, value string, check func(kind, address string) error) error {
+	switch t := (Target{Kind: kind}); {
+	case t.OnDevice():
+		return checkDevice(value)
+	case t.Shared():
+		if strings.ContainsAny(value, "/ \t") {
+			return fmt.Errorf("%.60q is not the tag of a share, which has no slash or space", value)
+		}
+	case check != nil:
+		return check(kind, value)
 	}
 	return nil
 }
@@ -91,21 +112,36 @@ func parseDir(value string) (string, error) {
 	return path.Clean(value), nil
 }
 
-func parseCollector(value string, check CollectorCheck) ([]string, error) {
+func parseCollector(value string, check func(args []string) error) ([]string, error) {
 	args := strings.Fields(value)
-	if err := check(args); err != nil {
-		return nil, err
+	if check != nil {
+		if err := check(args); err != nil {
+			return nil, err
+		}
 	}
 	return args, nil
 }
 
-// parseRecipients looks only at how the keys begin: whether one is valid is known
-// where the image is built.
-func parseRecipients(value string) ([]string, error) {
+// parseMachine accepts what can be part of a file's name anywhere.
+func parseMachine(value string) (string, error) {
+	const maxMachine = 63
+	wrong := func(r rune) bool {
+		return !strings.ContainsRune("-._abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", r)
+	}
+	if len(value) > maxMachine || strings.ContainsFunc(value, wrong) || value[0] == '.' || value[0] == '-' {
+		return "", fmt.Errorf("%.80q is not a name of up to %d letters, digits, hyphens, dots and underscores", value, maxMachine)
+	}
+	return value, nil
+}
+
+func parseRecipients(value string, check func(key string) error) ([]string, error) {
 	keys := strings.Fields(value)
 	for _, key := range keys {
-		if !strings.HasPrefix(key, "age1") {
-			return nil, fmt.Errorf("%.60q is no public key of age (age1…), as age-keygen prints it", key)
+		if check == nil {
+			continue
+		}
+		if err := check(key); err != nil {
+			return nil, err
 		}
 	}
 	return keys, nil
@@ -176,8 +212,8 @@ func known(key string) error {
 // nothing.
 func unsupported(key string) string {
 	switch key {
-	case "raw", "nfs", "ssh", "minix", "virtiofs":
-		return "dumps go to ext2, ext3, ext4, xfs, btrfs or vfat so far"
+	case "minix":
+		return "dumps go to ext2, ext3, ext4, xfs, btrfs or vfat"
 	case "sshkey":
 		return "dumps do not go over ssh so far"
 	case "kdump_pre", "kdump_post", "kdump_emergency", "extra_bins":

@@ -19,7 +19,7 @@ const maxSize = 1 << 20
 //	kdump.conf:7: unknown key "core_colector" (did you mean core_collector?)
 //
 // The first error ends it. Keys that are not there have their default values.
-func Parse(file, text string, check CollectorCheck) (*Config, error) {
+func Parse(file, text string, checks Checks) (*Config, error) {
 	file = filepath.Base(file)
 	if len(text) > maxSize {
 		return nil, fmt.Errorf("%s: %w", file, errTooLarge)
@@ -33,7 +33,7 @@ func Parse(file, text string, check CollectorCheck) (*Config, error) {
 		if key == "" {
 			continue
 		}
-		if err := c.set(key, value, check); err != nil {
+		if err := c.set(key, value, checks); err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", file, n, err)
 		}
 		if isTarget(key) {
@@ -59,7 +59,7 @@ func Salvage(text string) *Config {
 		key, value := splitLine(line)
 		named := strings.HasPrefix(value, "UUID=") || strings.HasPrefix(value, "LABEL=")
 		if named && slices.Contains(filesystems(), key) {
-			_ = c.set(key, value, nil) // a wrong one changes nothing
+			_ = c.set(key, value, Checks{}) // a wrong one changes nothing
 		}
 	}
 	return c
@@ -101,6 +101,9 @@ func (c *Config) Text() string {
 	for _, t := range c.Targets {
 		line(t.Kind, t.Address)
 		about(t)
+	}
+	if c.Machine != "" {
+		line("machine", c.Machine)
 	}
 	if len(c.Encrypt) > 0 {
 		line("encrypt", strings.Join(c.Encrypt, " "))
