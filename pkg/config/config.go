@@ -84,8 +84,8 @@ const Path = "/etc/kdump.conf"
 type Config struct {
 	// Targets are where the dump can go, in the order in which they are tried.
 	Targets []Target
-	// Common has what is said about targets before the first of them; its Kind
-	// and Address are empty.
+	// Common has what is said about targets where none is named; its Kind and
+	// Address are empty.
 	Common  Target
 	Machine string
 	// Encrypt has the public keys to encrypt to.

@@ -83,7 +83,6 @@ vfat LABEL=third
 `
 	got, err := Parse(Path, text, testChecks())
 	want := Default()
-	want.Common.Dir = "/common"
 	want.Targets = []Target{
 		{Kind: "ext4", Address: "LABEL=first", Dir: "/one", Timeout: time.Minute},
 		{Kind: "xfs", Address: "LABEL=second", Dir: "/common", Timeout: 2 * time.Minute},

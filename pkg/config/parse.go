@@ -47,6 +47,9 @@ func Parse(file, text string, checks Checks) (*Config, error) {
 		}
 		firstLine[key] = n
 	}
+	if len(c.Targets) > 0 {
+		c.Common = Default().Common // the targets have it
+	}
 	return c, nil
 }
 
@@ -97,7 +100,9 @@ func (c *Config) Text() string {
 			line("target_timeout", t.Timeout.String())
 		}
 	}
-	about(c.Common)
+	if len(c.Targets) == 0 {
+		about(c.Common)
+	}
 	for _, t := range c.Targets {
 		line(t.Kind, t.Address)
 		about(t)
