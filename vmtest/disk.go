@@ -54,7 +54,10 @@ func fillRoot(tree string, k Kernel) error {
 		{filepath.Join(k.Root, "lib/modules", k.Release), "usr/lib/modules/"},
 		{filepath.Join(Build, "../initramfs/kdump.conf"), "etc/"},
 	}
-	for from, to := range map[string]string{"ukdump": "usr/sbin/", "ukdump-image": "usr/lib/ukdump/", "rescue/bb": "usr/lib/ukdump/rescue/"} {
+	for from, to := range map[string]string{
+		"ukdump": "usr/sbin/", "ukdump-image": "usr/lib/ukdump/", "ukdump-image-network": "usr/lib/ukdump/",
+		"ukdump-image-s3": "usr/lib/ukdump/", "rescue/bb": "usr/lib/ukdump/rescue/",
+	} {
 		if _, err := os.Stat(filepath.Join(Build, from)); err == nil {
 			copies = append(copies, struct{ from, to string }{filepath.Join(Build, from), to})
 		}

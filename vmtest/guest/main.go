@@ -7,6 +7,13 @@
 //	modprobe NAME...         load modules with what they need
 //	mount TYPE DEVICE DIR    mount a file system
 //	write FILE LINE|LINE...  write a text file
+//	network LINK [ADDRESS/PREFIX [via GATEWAY] [dns SERVER] [valid SECONDS]]
+//	                         set a link up, and give it an address
+//	network LINK dhcp        the same, with what a DHCP server says
+//	network LINK auto6       the same, with what an IPv6 router says
+//	dial HOST:PORT           connect to a server, and say what it says first
+//	vlan NAME ID LINK        make a link that is a VLAN on another one
+//	bond NAME MODE LINK...   make a link that is a bond of others
 //	arm-raw                  arm the image /boot/raw.cpio, whose /init is this
 //	                         program and copies /proc/vmcore as it is to the
 //	                         second NVMe namespace
@@ -88,6 +95,12 @@ func step(name string, args []string) error {
 	case "write":
 		text := strings.ReplaceAll(strings.Join(args[1:], " "), "|", "\n") + "\n"
 		return os.WriteFile(args[0], []byte(text), 0o644)
+	case "network":
+		return network(args[0], args[1:])
+	case "dial":
+		return dial(args[0])
+	case "vlan", "bond":
+		return stack(name, args)
 	case "arm-raw":
 		return armRaw()
 	case "fill":
