@@ -3,6 +3,7 @@
 package kmod
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -69,14 +70,26 @@ func (w *deviceWalk) visit(device string) error {
 
 // look collects the modules of one device.
 func (w *deviceWalk) look(dir string) {
-	if module, err := os.Readlink(filepath.Join(dir, "driver", "module")); err == nil {
-		w.add(Normalize(module))
+	link := filepath.Join(dir, "driver", "module")
+	if module, err := os.Readlink(link); err == nil {
+		name := Normalize(module)
+		// What cannot be a module is in no list of those that are built in.
+		if len(w.tree.Resolve(name)) > 0 || !builtIn(link) {
+			w.add(name)
+		}
 	}
 	if modalias, err := os.ReadFile(filepath.Join(dir, "modalias")); err == nil {
 		for _, name := range w.tree.Resolve(strings.TrimSpace(string(modalias))) {
 			w.add(name)
 		}
 	}
+}
+
+// builtIn reports whether a directory of /sys/module is of code that is part of
+// the running kernel: only modules that were loaded have a state.
+func builtIn(module string) bool {
+	_, err := os.Stat(filepath.Join(module, "initstate"))
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 func (w *deviceWalk) add(name string) {
@@ -126,6 +139,10 @@ func ForFilesystem(fsType string) (required, wanted []string) {
 		return []string{"vfat"}, []string{"nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8"}
 	case "xfs":
 		return []string{"xfs"}, []string{"crc32c"}
+	case "9p":
+		return []string{"9p", "9pnet_virtio", "virtio_pci"}, nil
+	case "virtiofs":
+		return []string{"virtiofs", "virtio_pci"}, nil
 	}
 	return []string{fsType}, nil
 }

@@ -316,11 +316,18 @@ func TestForDevice(t *testing.T) {
 	link("devices/pci1/0000:01:00.0/nvme/nvme0", "devices/virtual/nvme-subsystem/nvme-subsys0/nvme0")
 	mkdir("devices/pci1/0000:01:00.0/nvme/nvme0")
 	link("module/nvme", "devices/pci1/0000:01:00.0/driver/module")
+	// A driver that no kernel has as a module, and one that this kernel lacks.
+	mkdir("module/pcieportdrv")
+	link("module/pcieportdrv", "devices/pci1/driver/module")
+	write("module/gone/initstate", "live\n")
+	link("module/gone", "devices/pci2/driver/module")
+	mkdir("devices/pci2/block/vdb")
 
 	for device, want := range map[string][]string{
 		"class/block/vda1": {"virtio_blk", "virtio_pci"},
 		"class/block/md0":  {"sd_mod", "virtio_blk", "virtio_pci"},
 		"devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1": {"nvme"},
+		"devices/pci2/block/vdb":                              {"gone"}, // for Closure to complain about
 	} {
 		got, err := tree.ForDevice(sys, filepath.Join(sys, device))
 		slices.Sort(got)
