@@ -187,9 +187,7 @@ func (o *buildOptions) spec(stderr io.Writer) (image.Spec, error) {
 	if err != nil {
 		return spec, err
 	}
-	if err := nameMachine(cfg); err != nil {
-		return spec, err
-	}
+	nameMachine(cfg)
 	if spec.Modules, err = o.chooseModules(cfg); err != nil {
 		return spec, err
 	}
@@ -236,7 +234,7 @@ func (o *buildOptions) chooseModules(cfg *config.Config) ([]kmod.Module, error) 
 		}
 	}
 	for _, t := range cfg.Targets {
-		if t.OnFilesystem() {
+		if t.OnFilesystem() || t.Shared() {
 			needs.Filesystems = append(needs.Filesystems, t.Kind)
 		}
 	}

@@ -3,8 +3,6 @@
 package kdumpctl
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"strings"
 
@@ -12,25 +10,13 @@ import (
 )
 
 // nameMachine sets what the machine is called, unless the configuration does.
-func nameMachine(cfg *config.Config) error {
+func nameMachine(cfg *config.Config) {
 	if cfg.Machine != "" {
-		return nil
+		return
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		return err
-	}
-	id, err := os.ReadFile("/etc/machine-id")
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	text := "machine " + defaultMachine(host, string(id))
-	named, err := config.Parse(config.Path, text, config.Checks{})
-	if err != nil {
-		return fmt.Errorf("naming this machine after its host name: %w; set machine in %s", err, config.Path)
-	}
-	cfg.Machine = named.Machine
-	return nil
+	host, _ := os.Hostname()
+	id, _ := os.ReadFile("/etc/machine-id") // not every machine has one
+	cfg.Machine = defaultMachine(host, string(id))
 }
 
 // defaultMachine makes a name of the host's and of its machine-id(5): host names
@@ -38,10 +24,21 @@ func nameMachine(cfg *config.Config) error {
 func defaultMachine(host, id string) string {
 	const digits, maxHost = 8, 50
 	host, _, _ = strings.Cut(host, ".")
-	id = strings.TrimSpace(id)
-	name := host[:min(len(host), maxHost)]
-	if len(id) >= digits {
-		name += "-" + id[:digits]
+	name := strings.Trim(strings.Map(nameOnly, host), "-")
+	if name == "" {
+		name = "localhost"
+	}
+	name = name[:min(len(name), maxHost)]
+	if id = strings.TrimSpace(id); len(id) >= digits {
+		name += "-" + strings.Map(nameOnly, id[:digits])
 	}
 	return name
+}
+
+// nameOnly replaces what cannot be in a machine's name.
+func nameOnly(r rune) rune {
+	if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' {
+		return r
+	}
+	return '-'
 }
