@@ -1,0 +1,387 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+//go:build !image || s3
+
+package s3
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"github.com/ukdump/ukdump/pkg/target"
+)
+
+const (
+	// inFlight is how many parts are on their way at the same time, so that the
+	// line is busy while the server stores one. One more is being filled.
+	inFlight = 2
+	// firstPart is the size of the first parts, in bytes; S3 wants 5 MiB at least.
+	firstPart = 6 << 20
+	// maxParts is S3's.
+	maxParts = 10000
+	// partsOfSize is how many parts there are of each size before it doubles.
+	partsOfSize = 2000
+)
+
+// partSize returns the size of a part, of which the first has number 1. An object
+// of up to 11 GiB has parts of 6 MiB, and one of 363 GiB, the most, of 96 MiB.
+func partSize(number int) int { return firstPart << ((number - 1) / partsOfSize) }
+
+// The time that Abort has to send what it has, and the one to remove what is not
+// needed any more, see File.Abort.
+const (
+	abortTime  = 10 * time.Second
+	removeTime = 5 * time.Second
+)
+
+// File is a file under way. It implements target.File.
+type File struct {
+	ctx    context.Context // ends with the caller's, or with the store
+	cancel context.CancelFunc
+	dump   *dump
+	name   string // without what all names of the dump begin with
+	mark   string // random, goes with the object
+	ended  bool
+
+	buf     []byte      // the part that is being filled
+	spare   chan []byte // buffers of parts that are not in flight
+	sent    int         // parts
+	upload  string      // its ID; empty before the first part
+	sending sync.WaitGroup
+
+	mu     sync.Mutex
+	parts  []minio.CompletePart
+	failed error // the first part that failed
+}
+
+func newFile(ctx context.Context, d *dump, name string) *File {
+	f := &File{dump: d, name: name, mark: rand.Text(), spare: make(chan []byte, inFlight)}
+	f.ctx, f.cancel = d.store.bound(ctx)
+	for range inFlight {
+		f.spare <- nil
+	}
+	return f
+}
+
+// errClosed says that the store was closed.
+var errClosed = errors.New("the target was closed")
+
+// bound returns a context that ends with ctx and with the store.
+func (s *Store) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(s.ctx, func() { cancel(errClosed) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+func (f *File) key() string { return f.dump.name + "/" + f.name }
+
+// Write implements io.Writer.
+func (f *File) Write(p []byte) (int, error) {
+	if err := f.usable(); err != nil {
+		return 0, err
+	}
+	n := 0
+	for n < len(p) {
+		f.makeRoom()
+		room := f.buf[len(f.buf):cap(f.buf)]
+		moved := copy(room, p[n:])
+		f.buf = f.buf[:len(f.buf)+moved]
+		n += moved
+		if len(f.buf) < partSize(f.sent+1) {
+			continue
+		}
+		if err := f.send(); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// usable returns why the file takes no more.
+func (f *File) usable() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.ended:
+		return fmt.Errorf("%s: %w", f, os.ErrClosed)
+	case f.ctx.Err() != nil:
+		return fmt.Errorf("%s: %w", f, context.Cause(f.ctx))
+	}
+	return f.failed
+}
+
+// makeRoom makes room in the buffer. It grows as the file does, so that small
+// files are cheap.
+func (f *File) makeRoom() {
+	if len(f.buf) < cap(f.buf) {
+		return
+	}
+	size := min(max(2*cap(f.buf), 64<<10), partSize(f.sent+1))
+	if f.sent > 0 {
+		size = partSize(f.sent + 1) // there was a large one before
+	}
+	bigger := make([]byte, len(f.buf), size)
+	copy(bigger, f.buf)
+	f.buf = bigger
+}
+
+// send begins to send what is in the buffer as the next part, and gets another
+// buffer.
+func (f *File) send() error {
+	if f.sent == maxParts {
+		return fmt.Errorf("%s: %w: an object has %d parts at the most", f, target.ErrNoSpace, maxParts)
+	}
+	if f.upload == "" {
+		if err := f.begin(); err != nil {
+			return f.fail(err)
+		}
+	}
+	full := f.buf
+	select {
+	case f.buf = <-f.spare:
+	case <-f.ctx.Done():
+		return fmt.Errorf("%s: %w", f, context.Cause(f.ctx))
+	}
+	f.sent++
+	number := f.sent
+	if cap(f.buf) < partSize(number+1) {
+		f.buf = nil
+	}
+	f.sending.Go(func() {
+		defer func() {
+			if p := recover(); p != nil {
+				f.fail(fmt.Errorf("panic: %v", p))
+			}
+			f.spare <- full[:0]
+		}()
+		if err := f.put(full, number); err != nil {
+			f.fail(err)
+		}
+	})
+	return nil
+}
+
+// fail notes why the file cannot be completed.
+func (f *File) fail(err error) error {
+	err = fmt.Errorf("%s: %w", f, err)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failed == nil {
+		f.failed = err
+	}
+	return err
+}
+
+// options returns what goes with the object.
+func (f *File) options() minio.PutObjectOptions {
+	return minio.PutObjectOptions{ContentType: "application/octet-stream", UserMetadata: map[string]string{markKey: f.mark}}
+}
+
+// markKey is the name of the metadata that tells a file's own object from another.
+const markKey = "Ukdump-Upload"
+
+// begin begins an upload in parts.
+func (f *File) begin() error {
+	s := f.dump.store
+	return s.retry(f.ctx, s.quickly, func(ctx context.Context, _ func()) (err error) {
+		f.upload, err = s.api.NewMultipartUpload(ctx, s.o.Bucket, f.key(), f.options())
+		return err
+	})
+}
+
+// put sends a part.
+func (f *File) put(p []byte, number int) error {
+	s := f.dump.store
+	return s.retry(f.ctx, s.quickly, func(ctx context.Context, moved func()) error {
+		part, err := s.api.PutObjectPart(ctx, s.o.Bucket, f.key(), f.upload, number,
+			body{bytes.NewReader(p), moved}, int64(len(p)), minio.PutObjectPartOptions{})
+		if err != nil {
+			return err
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.parts = append(f.parts, minio.CompletePart{PartNumber: number, ETag: part.ETag})
+		return nil
+	})
+}
+
+// Commit implements target.File.
+func (f *File) Commit() error {
+	if err := f.usable(); err != nil {
+		f.Abort()
+		return err
+	}
+	f.ended = true
+	defer f.cancel()
+	// Not all stores know the condition of what follows.
+	if f.stat(f.ctx) == found {
+		return fmt.Errorf("%s: %w", f, fs.ErrExist)
+	}
+	if err := f.finish(); err != nil {
+		return fmt.Errorf("%s: %w", f, err)
+	}
+	f.dump.removeLeft(f.ctx, f.name)
+	return nil
+}
+
+// finish makes the object.
+func (f *File) finish() error {
+	if f.upload == "" {
+		return f.create(f.putWhole)
+	}
+	if err := f.sendRest(); err != nil {
+		return err
+	}
+	return f.create(f.complete)
+}
+
+// sendRest sends what is left as the last part and waits for all parts.
+func (f *File) sendRest() error {
+	if len(f.buf) > 0 {
+		if err := f.send(); err != nil {
+			return err
+		}
+	}
+	f.sending.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	slices.SortFunc(f.parts, func(a, b minio.CompletePart) int { return a.PartNumber - b.PartNumber })
+	return f.failed
+}
+
+// create makes the object by a request that is on condition that there is none.
+//
+// If the answer gets lost, the next try finds the object that the one before has
+// made.
+func (f *File) create(do func(ctx context.Context, moved func(), o minio.PutObjectOptions) error) error {
+	s := f.dump.store
+	o := f.options()
+	o.SetMatchETagExcept("*")
+	err := s.retry(f.ctx, s.slowly, func(ctx context.Context, moved func()) error { return do(ctx, moved, o) })
+	if answerOf(err).StatusCode == http.StatusNotImplemented {
+		o = f.options()
+		err = s.retry(f.ctx, s.slowly, func(ctx context.Context, moved func()) error { return do(ctx, moved, o) })
+	}
+	if errors.Is(err, fs.ErrExist) || answerOf(err).Code == minio.NoSuchUpload {
+		if f.stat(f.ctx) == ours {
+			return nil
+		}
+	}
+	return err
+}
+
+func (f *File) putWhole(ctx context.Context, moved func(), o minio.PutObjectOptions) error {
+	return f.putObject(ctx, moved, f.key(), o)
+}
+
+// putObject makes an object of the buffer.
+func (f *File) putObject(ctx context.Context, moved func(), key string, o minio.PutObjectOptions) error {
+	s := f.dump.store
+	_, err := s.api.PutObject(ctx, s.o.Bucket, key, body{bytes.NewReader(f.buf), moved}, int64(len(f.buf)), "", "", o)
+	return err
+}
+
+// complete makes an object of the parts.
+func (f *File) complete(ctx context.Context, _ func(), o minio.PutObjectOptions) error {
+	s := f.dump.store
+	_, err := s.api.CompleteMultipartUpload(ctx, s.o.Bucket, f.key(), f.upload, f.parts, o)
+	return err
+}
+
+// What there is under a file's name.
+const (
+	unknown = iota
+	found
+	ours // made by this file
+)
+
+// stat looks what there is under the file's name.
+func (f *File) stat(ctx context.Context) int {
+	s := f.dump.store
+	there := unknown
+	s.retry(ctx, s.quickly, func(ctx context.Context, _ func()) error {
+		info, err := s.api.StatObject(ctx, s.o.Bucket, f.key(), minio.StatObjectOptions{})
+		if err != nil {
+			return err
+		}
+		there = found
+		if info.UserMetadata[markKey] == f.mark {
+			there = ours
+		}
+		return nil
+	})
+	return there
+}
+
+// Abort implements target.File. A file that has not filled a part becomes an
+// object whose name says that it is incomplete; of a larger one the upload is left
+// unfinished, with all that was written.
+func (f *File) Abort() error {
+	if f.ended {
+		return nil
+	}
+	problem := f.usable()
+	f.ended = true
+	defer f.cancel()
+	// The file's context may have ended, or may never do so.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), abortTime)
+	defer cancel()
+	ctx, stop := f.dump.store.bound(ctx)
+	defer stop()
+	expired := context.AfterFunc(ctx, f.cancel)
+	defer expired()
+	d, s := f.dump, f.dump.store
+	if f.upload != "" {
+		d.leave(f.name, func(ctx context.Context, _ func()) error {
+			return s.api.AbortMultipartUpload(ctx, s.o.Bucket, f.key(), f.upload)
+		})
+		if problem != nil {
+			return nil
+		}
+		return f.sendRest()
+	}
+	if len(f.buf) == 0 {
+		return nil
+	}
+	key := f.key() + target.Incomplete
+	d.leave(f.name, func(ctx context.Context, _ func()) error {
+		return s.api.RemoveObject(ctx, s.o.Bucket, key, minio.RemoveObjectOptions{})
+	})
+	return s.retry(ctx, s.quickly, func(ctx context.Context, moved func()) error {
+		return f.putObject(ctx, moved, key, f.options())
+	})
+}
+
+// leave notes how to remove what an attempt at a file leaves.
+func (d *dump) leave(name string, remove request) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.left[name] = append(d.left[name], remove)
+}
+
+// removeLeft removes what earlier attempts at a file have left. If that fails,
+// something is left that says that it is incomplete.
+func (d *dump) removeLeft(ctx context.Context, name string) {
+	ctx, cancel := context.WithTimeout(ctx, removeTime)
+	defer cancel()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, remove := range d.left[name] {
+		d.store.retry(ctx, d.store.quickly, remove)
+	}
+	delete(d.left, name)
+}
+
+// String names the file in messages.
+func (f *File) String() string { return f.dump.String() + "/" + f.name }
