@@ -200,10 +200,12 @@ func TestReliability(t *testing.T) {
 	}
 }
 
-// rebootTime returns how long it took from the crash to the reboot.
+// rebootTime returns how long it took from the crash to the reboot. Of a panic in
+// an NMI the console does not hear; then it is from the start of the capture
+// kernel on.
 func rebootTime(console *Console) (time.Duration, error) {
-	for _, line := range console.Lines {
-		if strings.Contains(line.Text, "Kernel panic - not syncing") || strings.Contains(line.Text, "ukdump_fault: crash") {
+	for _, crash := range []string{"Kernel panic - not syncing", "ukdump_fault: crash", "Kernel command line: elfcorehdr="} {
+		if line, found := console.Find(crash); found {
 			return console.Ended - line.At, nil
 		}
 	}
