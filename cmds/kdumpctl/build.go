@@ -191,7 +191,10 @@ func (o *buildOptions) spec(stderr io.Writer) (image.Spec, error) {
 	if spec.Modules, err = o.chooseModules(cfg); err != nil {
 		return spec, err
 	}
-	spec.Config = []byte(cfg.Text()) // as completed by chooseModules
+	if spec.Files, err = packFiles(cfg); err != nil {
+		return spec, err
+	}
+	spec.Config = []byte(cfg.Text()) // as completed by chooseModules and packFiles
 	if spec.Init, err = o.readInit(cfg, stderr); err != nil {
 		return spec, err
 	}

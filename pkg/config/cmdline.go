@@ -45,14 +45,13 @@ func (c *Config) override(key, value string, checks Checks) error {
 	}
 	switch {
 	case isTarget(key) && len(c.Targets) > 0:
-		t := c.Targets[0] // what is about the first is about the new one
-		t.Kind, t.Address = changed.Targets[0].Kind, changed.Targets[0].Address
-		changed.Targets = []Target{t}
+		// What is about the first is about the new one.
+		changed.Targets = []Target{c.Targets[0].at(changed.Targets[0].Kind, changed.Targets[0].Address)}
 	case isTarget(key):
 	case slices.Contains(aboutTargets(), key):
 		for _, t := range c.Targets {
 			one := Config{Targets: []Target{t}}
-			_ = one.set(key, value, checks) // it is right for Common
+			_ = one.set(key, value, checks) // what it is not about it does not change
 			changed.Targets = append(changed.Targets, one.Targets[0])
 		}
 	default:

@@ -36,6 +36,18 @@
 //	target_timeout DURATION
 //	    About a target: after that time the next one is tried. Default: half of the
 //	    time that the run has left, all of it for the last target.
+//	sshkey FILE, ssh_known_hosts FILE
+//	    About ssh: the private key, and the host keys that are trusted. Defaults
+//	    /root/.ssh/kdump_id_rsa and /root/.ssh/known_hosts.
+//	tls_ca FILE, tls_pin sha256//HASH, tls_cert FILE, tls_key FILE
+//	    About http and s3: whose certificates are trusted (default: the host's
+//	    bundle), or the one key that is; our own certificate and its key.
+//	http_token FILE
+//	    About http: a bearer token, alone in the file.
+//	s3_region NAME, s3_credentials FILE
+//	    About s3: where the bucket is, and the access key and secret key, in the
+//	    format of ~/.aws/credentials; default: what the machine's metadata service
+//	    says.
 //	machine NAME
 //	    What the machine is called where dumps of several machines lie side by side:
 //	    in the names of directories across the network, and as the owner of slots
@@ -115,6 +127,12 @@ type Target struct {
 	// Timeout bounds everything that is done with the target; 0 means that the
 	// default applies, which depends on the time that is left.
 	Timeout time.Duration
+	// What servers are to be told, and known by; all but TLSPin and Region are the
+	// paths of files.
+	SSHKey, KnownHosts             string
+	TLSCA, TLSPin, TLSCert, TLSKey string
+	Token                          string
+	Region, Credentials            string
 }
 
 // String returns the line that names the target.

@@ -74,12 +74,16 @@ machine web1.example.org
 func TestParseTargets(t *testing.T) {
 	const text = `
 path /common
+sshkey /root/key
 ext4 LABEL=first
 path /one
 target_timeout 1m
 xfs LABEL=second
 target_timeout 2m
 vfat LABEL=third
+ssh dump@example.org
+http https://example.org/
+tls_pin sha256//abc
 `
 	got, err := Parse(Path, text, testChecks())
 	want := Default()
@@ -87,6 +91,8 @@ vfat LABEL=third
 		{Kind: "ext4", Address: "LABEL=first", Dir: "/one", Timeout: time.Minute},
 		{Kind: "xfs", Address: "LABEL=second", Dir: "/common", Timeout: 2 * time.Minute},
 		{Kind: "vfat", Address: "LABEL=third", Dir: "/common"},
+		{Kind: "ssh", Address: "dump@example.org", Dir: "/common", SSHKey: "/root/key"},
+		{Kind: "http", Address: "https://example.org/", TLSPin: "sha256//abc"},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("Parse = %+v, %v, want %+v", got, err, want)
@@ -140,6 +146,9 @@ func TestParseErrors(t *testing.T) {
 		{"path /var\x00/etc", `kdump.conf:1: path has control characters in its value "/var\x00/etc"`},
 		{`core_collector " "`, "kdump.conf:1: core_collector has no value"},
 		{"core_collector scp", "kdump.conf:1: core_collector: only makedumpfile is known"},
+		{"ext4 /dev/vda\nsshkey /root/key", "kdump.conf:2: sshkey: it is not about ext4, but about ssh"},
+		{"sshkey key", `kdump.conf:1: sshkey: "key" is not an absolute path`},
+		{"http http://a/\npath /b", "kdump.conf:2: path: the path of a target by http is part of its address"},
 		{"machine ../x", `kdump.conf:1: machine: "../x" is not a name of up to 63 letters, digits, hyphens, dots and underscores`},
 		{"encrypt age1x bad", `kdump.conf:1: encrypt: no key`},
 		{"final_action shell", `kdump.conf:1: final_action: "shell" is none of reboot, halt, poweroff`},
@@ -222,6 +231,7 @@ func TestEditDistance(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add("ext4 UUID=0a1b-2c3d\npath /var/crash\n")
 	f.Add("path \"/a b \"\ncore_collector makedumpfile -l\n#x\n\nfailure_action shell\ndeadline 90s")
+	f.Add("sshkey /a\ntls_pin x\next4 /dev/a\nssh a@b\nhttp http://a/b\ntls_ca /c\nencrypt age1x\nmachine a\n")
 	f.Add("vfat LABEL=\"x\"\nfinal_action halt\r\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := Parse(Path, text, testChecks())

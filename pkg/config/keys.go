@@ -20,7 +20,7 @@ func keys() []string {
 }
 
 // aboutTargets returns the keys that are about a target.
-func aboutTargets() []string { return []string{"path", "target_timeout"} }
+func aboutTargets() []string { return append([]string{"path", "target_timeout"}, settingKeys()...) }
 
 // filesystems returns the types of file system that a dump can go to.
 func filesystems() []string { return []string{"ext4", "ext3", "ext2", "xfs", "btrfs", "vfat"} }
@@ -53,7 +53,7 @@ func (c *Config) set(key, value string, checks Checks) (err error) {
 	}
 	switch key {
 	case "path":
-		c.current().Dir, err = parseDir(value)
+		err = c.current().setDir(value)
 	case "target_timeout":
 		c.current().Timeout, err = parseDuration(value)
 	case "machine":
@@ -74,17 +74,34 @@ func (c *Config) set(key, value string, checks Checks) (err error) {
 		c.DeviceTimeout, err = parseDuration(value)
 	case "shell_timeout":
 		c.ShellTimeout, err = parseDuration(value)
-	default: // a target, or known would have refused it
+	default: // a target or a setting of one, or known would have refused it
+		if !isTarget(key) {
+			err = c.current().setSetting(key, value)
+			break
+		}
 		if err = checkAddress(key, value, checks.Target); err == nil {
-			t := c.Common
-			t.Kind, t.Address = key, value
-			c.Targets = append(c.Targets, t)
+			c.Targets = append(c.Targets, c.Common.at(key, value))
 		}
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", key, err)
 	}
 	return nil
+}
+
+// at returns the target of that kind and address, of which is said what is said
+// about t, as far as it is about targets of that kind.
+func (t Target) at(kind, address string) Target {
+	t.Kind, t.Address = kind, address
+	if t.Ordered() {
+		t.Dir = ""
+	}
+	for _, s := range settings() {
+		if !slices.Contains(s.kinds, kind) {
+			*s.value(&t) = ""
+		}
+	}
+	return t
 }
 
 // checkAddress checks what a target's line names.
@@ -100,6 +117,14 @@ func checkAddress(kind, value string, check func(kind, address string) error) er
 		return check(kind, value)
 	}
 	return nil
+}
+
+func (t *Target) setDir(value string) (err error) {
+	if t.Ordered() {
+		return fmt.Errorf("the path of a target by %s is part of its address", t.Kind)
+	}
+	t.Dir, err = parseDir(value)
+	return err
 }
 
 func parseDir(value string) (string, error) {
@@ -214,8 +239,6 @@ func unsupported(key string) string {
 	switch key {
 	case "minix":
 		return "dumps go to ext2, ext3, ext4, xfs, btrfs or vfat"
-	case "sshkey":
-		return "dumps do not go over ssh so far"
 	case "kdump_pre", "kdump_post", "kdump_emergency", "extra_bins":
 		return "the capture run starts no other programs so far"
 	case "fence_kdump_args", "fence_kdump_nodes":

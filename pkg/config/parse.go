@@ -95,7 +95,14 @@ func (c *Config) Text() string {
 		fmt.Fprintf(&b, "%s %s\n", key, value)
 	}
 	about := func(t Target) {
-		line("path", t.Dir)
+		if t.Dir != "" {
+			line("path", t.Dir)
+		}
+		for _, s := range settings() {
+			if value := *s.value(&t); value != "" && (t.Kind == "" || slices.Contains(s.kinds, t.Kind)) {
+				line(s.key, value)
+			}
+		}
 		if t.Timeout != 0 {
 			line("target_timeout", t.Timeout.String())
 		}

@@ -5,6 +5,7 @@
 //
 //	init            the busybox built with the tag "image"; the kernel starts it
 //	etc/kdump.conf  the configuration, checked when the image was built
+//	etc/ukdump/…    keys and certificates that the configuration refers to
 //	etc/manifest    the SHA-256 of every other file, see package manifest
 //	etc/modules     which modules to load, in the format of package kmod
 //	etc/modules-early         those to load before: the drivers of watchdogs
@@ -40,15 +41,25 @@ type Spec struct {
 	Config  []byte // the text of kdump.conf
 	Release string // the kernel release that Modules belong to
 	Modules []kmod.Module
+	// Files are what the configuration refers to: keys, certificates.
+	Files []File
 	// Rescue is the rescue busybox, nil for none, and RescueCommands the names
 	// that it is to be called by.
 	Rescue         []byte
 	RescueCommands []string
 }
 
+// File is a file for the image that only its owner may read there.
+type File struct {
+	Path string // absolute
+	Data []byte
+}
+
 // Paths in the image.
 const (
-	InitPath = "/init"
+	// ConfigDir has the files that the configuration refers to.
+	ConfigDir = "/etc/ukdump"
+	InitPath  = "/init"
 	// RescueDir has the rescue busybox, called bb, and a link for each command.
 	RescueDir = "/bbin"
 	moduleDir = "/lib/modules"
@@ -155,6 +166,9 @@ func newDirectories(dir string, seen map[string]bool) []cpio.Record {
 // files returns the files in their order, led by their manifest.
 func (s Spec) files() ([]file, error) {
 	files := []file{{config.Path, 0o600, s.Config}, {InitPath, 0o755, s.Init}}
+	for _, f := range s.Files {
+		files = append(files, file{f.Path, 0o600, f.Data})
+	}
 	first, rest := early(s.Modules)
 	if len(first) > 0 {
 		withList, err := s.moduleFiles(kmod.EarlyListPath, first)
