@@ -47,7 +47,7 @@ func (s *Store) retry(ctx context.Context, quiet time.Duration, do request) erro
 			return fmt.Errorf("%w (%w)", context.Cause(ctx), err)
 		case refused(err):
 			return err
-		case answerOf(err).StatusCode == http.StatusInternalServerError:
+		case answerOf(err).StatusCode == http.StatusInternalServerError, answerOf(err).StatusCode == http.StatusBadRequest:
 			if answered++; answered == maxAnswered {
 				return err
 			}
@@ -106,7 +106,9 @@ func refused(err error) bool {
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return false
 	case http.StatusBadRequest:
-		return answer.Code != "RequestTimeout" // of a link that was down for a while
+		// What arrived was not what we sent, or not all of it.
+		damaged := []string{minio.BadDigest, minio.IncompleteBody, minio.XAmzContentSHA256Mismatch, "RequestTimeout"}
+		return !slices.Contains(damaged, answer.Code)
 	case http.StatusConflict:
 		return answer.Code != "ConditionalRequestConflict" && answer.Code != "OperationAborted"
 	}
