@@ -24,9 +24,9 @@ var layers = []struct {
 	{"words", "mem", ""},
 	{"core", "vmcore elfcore diskdump vmcoreinfo compress", "words"},
 	{"meaning", "addrxlat kstruct kallsyms btf vmlinux printk memmap pagefilter", "words core"},
-	{"output", "dump", "words core meaning"},
+	{"output", "dump lastlog", "words core meaning"},
 	{"target", "target", ""}, // moves bytes and knows no dump
-	{"machine", "config kmod blockdev netconf watchdog kexec", "words"},
+	{"machine", "config kmod blockdev netconf watchdog kexec efivar", "words"},
 	{"wholes", "collector capture image", "words core meaning output target machine"},
 }
 
