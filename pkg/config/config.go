@@ -48,6 +48,10 @@
 //	    About s3: where the bucket is, and the access key and secret key, in the
 //	    format of ~/.aws/credentials; default: what the machine's metadata service
 //	    says.
+//	network snapshot|none|dhcp|auto6|LINK HOW...
+//	    How the network is brought up, in as many lines as it takes. The default is
+//	    a snapshot: as the host reaches the targets when the image is built. See
+//	    package netconf.
 //	machine NAME
 //	    What the machine is called where dumps of several machines lie side by side:
 //	    in the names of directories across the network, and as the owner of slots
@@ -99,6 +103,8 @@ type Config struct {
 	// Common has what is said about targets where none is named; its Kind and
 	// Address are empty.
 	Common  Target
+	// Network has the values of network, which package netconf understands.
+	Network []string
 	Machine string
 	// Encrypt has the public keys to encrypt to.
 	Encrypt []string
@@ -186,6 +192,8 @@ type Checks struct {
 	Collector func(args []string) error
 	// Target checks the address of a target across the network.
 	Target func(kind, address string) error
+	// Network checks a line of network.
+	Network func(value string) error
 	// Recipient checks a public key.
 	Recipient func(key string) error
 }

@@ -27,6 +27,12 @@ func testChecks() Checks {
 			}
 			return nil
 		},
+		Network: func(value string) error {
+			if value == "bad" {
+				return errors.New("no network")
+			}
+			return nil
+		},
 		Recipient: func(key string) error {
 			if key == "bad" {
 				return errors.New("no key")
@@ -49,6 +55,8 @@ stall_timeout 60
 device_timeout 1m30s
 encrypt age1one  age1two
 machine web1.example.org
+network eth0 dhcp
+network eth1 static 192.0.2.1/24
 `
 	got, err := Parse("/etc/kdump.conf", text, testChecks())
 	want := &Config{
@@ -56,6 +64,7 @@ machine web1.example.org
 			Kind: "ext4", Address: "UUID=0a1b2c3d-0000-4000-8000-0123456789ab", Dir: "/srv/crash dumps",
 		}},
 		Common:        Target{Dir: "/var/crash"},
+		Network:       []string{"eth0 dhcp", "eth1 static 192.0.2.1/24"},
 		Machine:       "web1.example.org",
 		Encrypt:       []string{"age1one", "age1two"},
 		CoreCollector: []string{"makedumpfile", "-l", "--message-level", "7", "-d", "17"},
@@ -149,6 +158,7 @@ func TestParseErrors(t *testing.T) {
 		{"ext4 /dev/vda\nsshkey /root/key", "kdump.conf:2: sshkey: it is not about ext4, but about ssh"},
 		{"sshkey key", `kdump.conf:1: sshkey: "key" is not an absolute path`},
 		{"http http://a/\npath /b", "kdump.conf:2: path: the path of a target by http is part of its address"},
+		{"network dhcp\nnetwork bad", `kdump.conf:2: network: no network`},
 		{"machine ../x", `kdump.conf:1: machine: "../x" is not a name of up to 63 letters, digits, hyphens, dots and underscores`},
 		{"encrypt age1x bad", `kdump.conf:1: encrypt: no key`},
 		{"final_action shell", `kdump.conf:1: final_action: "shell" is none of reboot, halt, poweroff`},

@@ -15,7 +15,7 @@ import (
 
 // keys returns every key that is understood.
 func keys() []string {
-	return slices.Concat(targets(), aboutTargets(), []string{"machine", "encrypt", "core_collector", "final_action", "failure_action",
+	return slices.Concat(targets(), aboutTargets(), []string{"network", "machine", "encrypt", "core_collector", "final_action", "failure_action",
 		"deadline", "stall_timeout", "device_timeout", "shell_timeout"})
 }
 
@@ -56,6 +56,11 @@ func (c *Config) set(key, value string, checks Checks) (err error) {
 		err = c.current().setDir(value)
 	case "target_timeout":
 		c.current().Timeout, err = parseDuration(value)
+	case "network":
+		if checks.Network != nil {
+			err = checks.Network(value)
+		}
+		c.Network = append(slices.Clip(c.Network), value)
 	case "machine":
 		c.Machine, err = parseMachine(value)
 	case "encrypt":

@@ -42,7 +42,7 @@ func Parse(file, text string, checks Checks) (*Config, error) {
 			}
 			continue
 		}
-		if first := firstLine[key]; first != 0 {
+		if first := firstLine[key]; first != 0 && key != "network" {
 			return nil, fmt.Errorf("%s:%d: %s is given a second time (the first is in line %d)", file, n, key, first)
 		}
 		firstLine[key] = n
@@ -113,6 +113,9 @@ func (c *Config) Text() string {
 	for _, t := range c.Targets {
 		line(t.Kind, t.Address)
 		about(t)
+	}
+	for _, value := range c.Network {
+		line("network", value)
 	}
 	if c.Machine != "" {
 		line("machine", c.Machine)
