@@ -102,7 +102,7 @@ type Config struct {
 	Targets []Target
 	// Common has what is said about targets where none is named; its Kind and
 	// Address are empty.
-	Common  Target
+	Common Target
 	// Network has the values of network, which package netconf understands.
 	Network []string
 	Machine string
