@@ -20,6 +20,8 @@ const help = `usage: kdumpctl COMMAND [OPTION...]
   load     arm it: from now on a panic saves a dump
   unload   disarm it
   status   say what is reserved and armed, and where a dump would go
+  save-raw, format-raw
+           copy dumps from a device without a file system; prepare one
   sample   print a commented /etc/kdump.conf to start from
 
 kdumpctl COMMAND -h explains a command. To set up a machine:
@@ -93,6 +95,10 @@ func find(name string) (command, bool) {
 		return command{statusHelp, runStatus}, true
 	case "sample":
 		return command{sampleHelp, runSample}, true
+	case "save-raw":
+		return command{saveRawHelp, runSaveRaw}, true
+	case "format-raw":
+		return command{formatRawHelp, runFormatRaw}, true
 	}
 	return command{}, false
 }

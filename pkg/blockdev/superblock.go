@@ -15,7 +15,7 @@ import (
 // Superblock is how a file system describes itself, in the spelling of
 // blkid(8).
 type Superblock struct {
-	Type  string // "ext2", "ext3", "ext4", "xfs", "btrfs" or "vfat"
+	Type  string // "ext2", "ext3", "ext4", "xfs", "btrfs", "vfat"; "raw" for what has dumps without one
 	UUID  string // 36 characters with hyphens; for vfat "ABCD-1234"
 	Label string // empty if it has none
 }
@@ -33,7 +33,7 @@ func Probe(r io.ReaderAt) (Superblock, error) {
 	if err != nil {
 		return Superblock{}, err
 	}
-	for _, probe := range []func([]byte) (Superblock, bool){probeExt, probeXFS} {
+	for _, probe := range []func([]byte) (Superblock, bool){probeExt, probeXFS, probeRaw} {
 		if sb, ok := probe(head); ok {
 			return sb, nil
 		}
@@ -86,6 +86,15 @@ func probeXFS(head []byte) (Superblock, bool) {
 		return Superblock{}, false
 	}
 	return Superblock{Type: "xfs", UUID: formatUUID(head[32:48]), Label: cString(head[108:120])}, true
+}
+
+// probeRaw knows devices of dumps: pkg/target/raw. Little endian, at the start of
+// the device. That package looks more closely.
+func probeRaw(head []byte) (Superblock, bool) {
+	if !bytes.HasPrefix(head, []byte("UKDUMPRW")) {
+		return Superblock{}, false
+	}
+	return Superblock{Type: "raw", UUID: formatUUID(head[48:64])}, true
 }
 
 // probeBtrfs knows btrfs: struct btrfs_super_block in

@@ -174,7 +174,7 @@ func TestTaken(t *testing.T) {
 		if err := f.Commit(); !errors.Is(err, errTaken) {
 			t.Errorf("Commit of the slow machine = %v, want %v", err, errTaken)
 		}
-		if h, err := slow.vol.readHeader(slow.h.slot); err != nil || h.owner != "fast" || !h.files[maxFiles-1].complete {
+		if h, err := slow.vol.readHeader(slow.h.slot); err != nil || h.owner != "fast" || !h.files[0].complete {
 			t.Errorf("the header is %+v, %v, want fast's with its file", h, err)
 		}
 	})

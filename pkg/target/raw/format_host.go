@@ -21,12 +21,26 @@ var ErrNotEmpty = errors.New("the device is not empty")
 // where file systems, partition tables, volume managers, and dumps that nobody
 // has copied show; the error wraps ErrNotEmpty otherwise. It fails if the device
 // is in use.
-func Format(path string, slots int, force bool) error {
+//
+// It returns the UUID by which the device can be found.
+func Format(path string, slots int, force bool) (uuid string, err error) {
 	d, err := openDisk(path)
 	if err != nil {
-		return err
+		return "", err
 	}
-	return errors.Join(format(d, slots, force), d.Close())
+	if err := errors.Join(format(d, slots, force), d.Close()); err != nil {
+		return "", err
+	}
+	return readUUID(path)
+}
+
+func readUUID(path string) (string, error) {
+	d, err := OpenDevice(path)
+	if err != nil {
+		return "", err
+	}
+	id := d.vol.id
+	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:]), d.Close()
 }
 
 func format(d device, slots int, force bool) error {

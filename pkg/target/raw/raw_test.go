@@ -50,7 +50,7 @@ func newLoop(t *testing.T, size int64) string {
 
 func mustFormat(t *testing.T, path string, slots int) {
 	t.Helper()
-	if err := Format(path, slots, false); err != nil {
+	if _, err := Format(path, slots, false); err != nil {
 		t.Fatalf("Format: %v", err)
 	}
 }
@@ -188,7 +188,7 @@ func TestStaleData(t *testing.T) {
 	if err := os.WriteFile(path, bytes.Repeat([]byte("old "), 4<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := Format(path, 1, true); err != nil {
+	if _, err := Format(path, 1, true); err != nil {
 		t.Fatal(err)
 	}
 	s := mustOpen(t, path, "me")
@@ -333,10 +333,10 @@ func TestFormatRefuses(t *testing.T) {
 			if s, err := Open(t.Context(), Options{Device: path}); !errors.Is(err, ErrNotFormatted) {
 				t.Errorf("Open = %v, %v, want ErrNotFormatted", s, err)
 			}
-			if err := Format(path, 1, false); !errors.Is(err, ErrNotEmpty) {
+			if _, err := Format(path, 1, false); !errors.Is(err, ErrNotEmpty) {
 				t.Errorf("Format = %v, want ErrNotEmpty", err)
 			}
-			if err := Format(path, 1, true); err != nil {
+			if _, err := Format(path, 1, true); err != nil {
 				t.Errorf("Format by force: %v", err)
 			}
 			if out, err := exec.Command("wipefs", path).Output(); err == nil && len(out) > 0 {
@@ -356,7 +356,7 @@ func TestFormatInUse(t *testing.T) {
 		t.Skipf("mount: %v\n%s", err, out)
 	}
 	defer exec.Command("umount", mount).Run()
-	if err := Format(loop, 1, true); err == nil {
+	if _, err := Format(loop, 1, true); err == nil {
 		t.Error("a mounted device was formatted")
 	}
 }
@@ -364,12 +364,12 @@ func TestFormatInUse(t *testing.T) {
 func TestFormatSlots(t *testing.T) {
 	path := newFile(t, 64<<20)
 	for _, slots := range []int{-1, 0, 16, maxSlots + 1} {
-		if err := Format(path, slots, false); err == nil {
+		if _, err := Format(path, slots, false); err == nil {
 			t.Errorf("Format with %d slots of 64 MiB is no error", slots)
 		}
 	}
 	mustFormat(t, path, 15)
-	if err := Format(path, 15, false); !errors.Is(err, ErrNotEmpty) {
+	if _, err := Format(path, 15, false); !errors.Is(err, ErrNotEmpty) {
 		t.Errorf("Format of a formatted device = %v, want ErrNotEmpty", err)
 	}
 }

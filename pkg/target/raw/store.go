@@ -343,7 +343,7 @@ func (h *header) place(name string) (int, error) {
 			return 0, fmt.Errorf("%s: %w", name, fs.ErrExist)
 		case f.name == name:
 			return i, nil
-		case f.name == "":
+		case f.name == "" && unused < 0:
 			unused = i
 		}
 	}
