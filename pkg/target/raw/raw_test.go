@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/ukdump/ukdump/pkg/target"
+	"github.com/ukdump/ukdump/pkg/target/direct"
 	"github.com/ukdump/ukdump/pkg/target/targettest"
 )
 
@@ -421,5 +422,46 @@ func TestDamage(t *testing.T) {
 	}
 	if got, err := readFile(path, "d/f"); !errors.Is(err, ErrChecksum) || len(got) != 4<<20 {
 		t.Errorf("%d bytes, %v, want all and ErrChecksum", len(got), err)
+	}
+}
+
+// BenchmarkWrite writes as a dump is written: large pieces in order, from aligned
+// memory.
+func BenchmarkWrite(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "device")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	const size = 1 << 30
+	if err := os.Truncate(path, size+16<<20); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := Format(path, 1, false); err != nil {
+		b.Fatal(err)
+	}
+	s, err := Open(b.Context(), Options{Device: path})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	d, err := s.Make(b.Context(), "dump")
+	if err != nil {
+		b.Fatal(err)
+	}
+	piece := direct.Buffer(1 << 20)
+	b.SetBytes(size)
+	for b.Loop() {
+		f, err := d.Create(b.Context(), "vmcore", 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for range size / len(piece) {
+			if _, err := f.Write(piece); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := f.Abort(); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
