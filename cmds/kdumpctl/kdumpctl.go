@@ -22,6 +22,7 @@ const help = `usage: kdumpctl COMMAND [OPTION...]
   status   say what is reserved and armed, and where a dump would go
   save-raw, format-raw
            copy dumps from a device without a file system; prepare one
+  collect  take the kernel log of a crash out of the machine's firmware
   sample   print a commented /etc/kdump.conf to start from
 
 kdumpctl COMMAND -h explains a command. To set up a machine:
@@ -93,6 +94,8 @@ func find(name string) (command, bool) {
 		return command{unloadHelp, runUnload}, true
 	case "status":
 		return command{statusHelp, runStatus}, true
+	case "collect":
+		return command{collectHelp, runCollect}, true
 	case "sample":
 		return command{sampleHelp, runSample}, true
 	case "save-raw":

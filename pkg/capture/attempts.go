@@ -80,8 +80,9 @@ func formatAttempts(marks []time.Time) []byte {
 // how much this one tries there, and adds its own. A target that takes no mark may
 // still take a dump.
 func markAttempt(_ context.Context, r *run, s state) (state, error) {
+	s.effort = effort(len(s.cutShort))
 	if s.smaller {
-		s.effort = smallerDump
+		s.effort = max(s.effort, smallerDump)
 	}
 	notes, ok := s.store.(target.Notebook)
 	if !ok {
@@ -109,11 +110,11 @@ func markAttempt(_ context.Context, r *run, s state) (state, error) {
 }
 
 // succeeded reports whether the run has done on the target what it set out to do.
-func (s state) succeeded() bool {
-	if s.effort == logOnly {
-		return s.dmesg
+func (t site) succeeded() bool {
+	if t.effort == logOnly {
+		return t.dmesg
 	}
-	return s.saved()
+	return t.saved()
 }
 
 // unmarkAttempt takes this run's mark back. A dump takes back those before as

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ukdump/ukdump/pkg/collector"
 	"github.com/ukdump/ukdump/pkg/config"
+	"github.com/ukdump/ukdump/pkg/efivar"
 	"github.com/ukdump/ukdump/pkg/vmcore"
 )
 
@@ -23,19 +24,22 @@ func before() []phase {
 		{name: "core", limit: within(30 * time.Second), do: openCore},
 		{name: "vmcoreinfo", limit: within(2 * time.Minute), needs: []string{"core"}, when: lacksInfo, do: recoverInfo},
 		{name: "modules", limit: within(time.Minute), do: loadModules},
+		{name: "firmware", limit: within(20 * time.Second), do: openFirmware},
 	}
 }
 
 // after returns what the run does when it is done with the targets.
 func after() []phase {
 	return append([]phase{
+		{name: "lastlog", limit: within(30 * time.Second), when: wantsLastLog, last: true, do: saveLastLog},
+		{name: "unmark firmware", limit: within(20 * time.Second), when: markedFirmware, last: true, do: unmarkFirmware},
 		{name: "shell", limit: shellTimeout, when: wantsShell, last: true, do: openShell},
 	}, leaving()...)
 }
 
 // lastPhases is how long the phases after the deadline take at most, but for a
 // shell, and the end of the run with them.
-const lastPhases = 2 * time.Minute
+const lastPhases = 3 * time.Minute
 
 // state is what the run has found out so far.
 type state struct {
@@ -47,6 +51,13 @@ type state struct {
 	best     site // of the targets before, the one that has most
 	reached  bool // some target could be written to
 	smaller  bool // try no dump but one of the highest level
+	// networkUp says that the network is up.
+	networkUp bool
+
+	vars     *efivar.Vars // of the firmware, nil if there are none
+	cutShort []time.Time  // when runs failed, as the firmware knows
+	marked   bool         // it knows of this run
+	lastLog  string       // what keeps the kernel log where no target does
 	// moved tells the supervisor that the phase under way gets on.
 	moved func()
 }

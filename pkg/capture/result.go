@@ -28,14 +28,18 @@ func (t site) result() string {
 func (r *run) resultLine(s state) string {
 	dir, level, bytes, unreadable := "-", "-", int64(0), uint64(0)
 	best := s.outcome()
+	result := best.result()
 	if best.dir != nil {
 		dir = best.dir.String()
+	}
+	if s.lastLog != "" {
+		result, dir = "partial", s.lastLog
 	}
 	if report := best.dump.report; report != nil {
 		level, bytes, unreadable = fmt.Sprint(report.Level), report.Bytes, report.Unreadable
 	}
 	return fmt.Sprintf("result=%s dir=%s level=%s bytes=%d unreadable=%d seconds=%.1f rss=%.1f",
-		best.result(), dir, level, bytes, unreadable,
+		result, dir, level, bytes, unreadable,
 		time.Since(r.log.start).Seconds(), float64(r.machine.peakMemory())/(1<<20))
 }
 
@@ -52,9 +56,7 @@ func saveReport(ctx context.Context, r *run, s state) (_ state, err error) {
 			return s, err
 		}
 	}
-	text := r.log.contents()
-	text = fmt.Appendf(text, "memory: %d MiB in all, %d MiB available at the least\n%s\n",
-		r.machine.memInfo("MemTotal")>>20, r.leastMemory.Load()>>20, r.resultLine(s))
+	text := r.reportText(s)
 	if log := captureKernelLog(); len(log) > 0 {
 		text = append(text, "\nThe log of the capture kernel:\n\n"...)
 		text = append(text, log...)
@@ -63,6 +65,12 @@ func saveReport(ctx context.Context, r *run, s state) (_ state, err error) {
 		return s, errors.Join(err, s.report.Abort())
 	}
 	return s, s.report.Commit()
+}
+
+// reportText returns what kdump.log has of this run.
+func (r *run) reportText(s state) []byte {
+	return fmt.Appendf(r.log.contents(), "memory: %d MiB in all, %d MiB available at the least\n%s\n",
+		r.machine.memInfo("MemTotal")>>20, r.leastMemory.Load()>>20, r.resultLine(s))
 }
 
 // captureKernelLog returns the end of the running kernel's own log, our lines

@@ -52,6 +52,9 @@ func (t site) worth() int {
 // has, a smaller dump is tried where the first one was not small, in the time that
 // is left.
 func (r *run) tryTargets(s state) state {
+	if s.effort == nothing { // says the firmware
+		return s
+	}
 	s = r.tryEach(s)
 	if !s.worthSmaller() {
 		return s

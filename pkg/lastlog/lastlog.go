@@ -61,6 +61,11 @@ const (
 	maxPieces = 1 << 10
 )
 
+// Name returns a name for a piece, which no other piece has.
+func Name(file File, crashed time.Time, number int) string {
+	return fmt.Sprintf("UkdumpLog-%x-%d-%d", crashed.Unix(), file, number)
+}
+
 // Pack cuts the text into pieces of no more than size bytes, the end of the text
 // first. A size of 1 KiB holds about 4 KiB of a kernel log.
 func Pack(file File, crashed time.Time, text []byte, size int) ([][]byte, error) {
@@ -135,23 +140,23 @@ func Parse(b []byte) (Piece, error) {
 	return p, d.Decode(p.Text, text, compress.Zlib)
 }
 
-// Join puts the pieces of one file of one crash together. Where some are missing,
-// a line says so.
-func Join(pieces []Piece) []byte {
+// Join puts the pieces of one file of one crash together, and returns how many are
+// missing; where, a line says.
+func Join(pieces []Piece) (text []byte, missing int) {
 	if len(pieces) == 0 {
-		return nil
+		return nil, 0
 	}
 	sorted := slices.Clone(pieces)
 	slices.SortFunc(sorted, func(a, b Piece) int { return b.Number - a.Number })
 	sorted = slices.CompactFunc(sorted, func(a, b Piece) bool { return a.Number == b.Number })
-	var text []byte
 	next := sorted[0].Count - 1
 	for _, p := range append(sorted, Piece{Number: -1}) {
-		if missing := next - p.Number; missing > 0 {
-			text = fmt.Appendf(text, "\n[%d pieces of %d bytes at the most are missing here]\n", missing, maxText)
+		if gap := next - p.Number; gap > 0 {
+			text = fmt.Appendf(text, "\n[%d pieces of %d bytes at the most are missing here]\n", gap, maxText)
+			missing += gap
 		}
 		text = append(text, p.Text...)
 		next = p.Number - 1
 	}
-	return text
+	return text, missing
 }

@@ -65,8 +65,8 @@ func TestPack(t *testing.T) {
 			}
 			pieces := parseAll(t, packed)
 			slices.Reverse(pieces)
-			if got := Join(pieces); !bytes.Equal(got, text) {
-				t.Errorf("%s in pieces of %d bytes: %d bytes joined, want %d", name, size, len(got), len(text))
+			if got, missing := Join(pieces); !bytes.Equal(got, text) || missing != 0 {
+				t.Errorf("%s in pieces of %d bytes: %d bytes joined, %d missing, want %d", name, size, len(got), missing, len(text))
 			}
 		}
 	}
@@ -98,7 +98,10 @@ func TestJoinMissing(t *testing.T) {
 	for name, gone := range map[string][]int{"first": {last}, "middle": {3, 4}, "end": {0}, "one of two": {2, 5}} {
 		left := slices.DeleteFunc(slices.Clone(pieces), func(p Piece) bool { return slices.Contains(gone, p.Number) })
 		left = append(left, left[0]) // twice the same is no harm
-		got := Join(left)
+		got, missing := Join(left)
+		if missing != len(gone) {
+			t.Errorf("%s: %d pieces are missing, want %d", name, missing, len(gone))
+		}
 		want := text
 		for _, n := range gone {
 			if bytes.Contains(got, pieces[n].Text) {
