@@ -187,6 +187,9 @@ func (o *buildOptions) spec(stderr io.Writer) (image.Spec, error) {
 	if err != nil {
 		return spec, err
 	}
+	for _, warning := range cfg.Warnings {
+		fmt.Fprintf(stderr, "kdumpctl build: %s\n", warning)
+	}
 	nameMachine(cfg)
 	if spec.Modules, err = o.chooseModules(cfg); err != nil {
 		return spec, err
@@ -223,8 +226,12 @@ func readConfig(name string) (*config.Config, error) {
 // machine, it looks for the target here and completes the configuration.
 func (o *buildOptions) chooseModules(cfg *config.Config) ([]kmod.Module, error) {
 	thisMachine := !o.generic && !o.noModules && len(o.modules) == 0
-	if !thisMachine && len(cfg.Targets) == 0 {
+	switch {
+	case thisMachine:
+	case len(cfg.Targets) == 0:
 		return nil, fmt.Errorf("%s names no target: it must, for another machine", o.config)
+	case cfg.FailureAction == config.DumpToRootfs:
+		return nil, fmt.Errorf("%s: failure_action: dump_to_rootfs is about this machine; for another one, name its root file system as the last target", o.config)
 	}
 	var needs image.Needs
 	if thisMachine {

@@ -130,6 +130,21 @@ func TestBuild(t *testing.T) {
 	}
 }
 
+// TestBuildWarnings builds with a file of kdump-utils.
+func TestBuildWarnings(t *testing.T) {
+	m := newMachine(t)
+	write(t, m.dir, "kdump.conf", []byte("default halt\next4 LABEL=x\nforce_rebuild 1\n"))
+	const want = "kdumpctl build: kdump.conf:1: default is the old name of failure_action\n" +
+		"kdumpctl build: kdump.conf:3: force_rebuild means nothing here\n"
+	if status, _, errout := m.build("--no-modules"); status != 0 || errout != want {
+		t.Errorf("build = %d, %q, want 0, %q", status, errout, want)
+	}
+	img, err := image.ReadFile(m.output)
+	if err != nil || !strings.Contains(string(img.Config), "\nfailure_action halt\n") || strings.Contains(string(img.Config), "force_rebuild") {
+		t.Errorf("the image has %v, %v", img, err)
+	}
+}
+
 func TestBuildErrors(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -140,6 +155,7 @@ func TestBuildErrors(t *testing.T) {
 		{"unknown key", "core_colector x\n", []string{"--no-modules"}, `kdump.conf:1: unknown key "core_colector" (did you mean core_collector?)`},
 		{"bad collector", "core_collector makedumpfile -d 99\n", []string{"--no-modules"}, "kdump.conf:1: core_collector: "},
 		{"no target", "path /var/crash\n", []string{"--generic"}, "names no target"},
+		{"root of another machine", "ext4 LABEL=x\nfailure_action dump_to_rootfs\n", []string{"--generic"}, "dump_to_rootfs is about this machine"},
 		{"no shell", "ext4 LABEL=x\nfailure_action shell\n", []string{"--no-modules"}, "no rescue shell to pack (make rescue builds it)"},
 		{"no config", "", []string{"--no-modules", "--config", "/nowhere/kdump.conf"}, "/nowhere/kdump.conf: no such file or directory; kdumpctl sample prints one"},
 		{"unknown module", "", []string{"--modules", "virtio_blk,nosuch"}, "nosuch: no such module"},

@@ -3,11 +3,13 @@
 package kdumpctl
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,7 +43,33 @@ func hostTargets(cfg *config.Config, mounts []mount) (devices []string, err erro
 			devices = append(devices, device)
 		}
 	}
+	if cfg.FailureAction == config.DumpToRootfs {
+		device, err := addRootfs(cfg, mounts)
+		if err != nil {
+			return nil, fmt.Errorf("failure_action: dump_to_rootfs: %w", err)
+		}
+		devices = append(devices, device)
+	}
 	return devices, nil
+}
+
+// addRootfs makes the root file system the last target, which is what
+// dump_to_rootfs means, and returns its device.
+func addRootfs(cfg *config.Config, mounts []mount) (device string, err error) {
+	t, err := targetOfDir(config.Target{Dir: "/"}, mounts)
+	if err != nil {
+		return "", err
+	}
+	t.Dir = filepath.Join(t.Dir, cmp.Or(cfg.Targets[0].Dir, config.Default().Common.Dir))
+	if device, err = hostTarget(&t); err != nil {
+		return "", err
+	}
+	cfg.FailureAction = cfg.FinalAction
+	same := func(other config.Target) bool { return other.Address == t.Address && other.Dir == t.Dir }
+	if !slices.ContainsFunc(cfg.Targets, same) {
+		cfg.Targets = append(cfg.Targets, t)
+	}
+	return device, nil
 }
 
 // hostTarget finds one target on a device, and returns the device's node.

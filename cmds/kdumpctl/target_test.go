@@ -141,4 +141,27 @@ func TestHostTargets(t *testing.T) {
 	if err != nil || !slices.Equal(devices, []string{node}) || !reflect.DeepEqual(cfg.Targets, want) {
 		t.Errorf("hostTargets = %q, %v with %+v, want %q with %+v", devices, err, cfg, node, want)
 	}
+
+	// The root file system, too, where another one is the target.
+	cfg = config.Default()
+	cfg.FailureAction, cfg.FinalAction = config.DumpToRootfs, config.PowerOff
+	cfg.Targets = []config.Target{{Kind: "nfs", Address: "a:/b", Dir: "/ukdump-test/crash"}}
+	want = append(slices.Clone(cfg.Targets), want...)
+	for range 2 { // it is not added where it is already
+		devices, err = hostTargets(cfg, parseMounts(string(mountinfo)))
+		if err != nil || devices[0] != node || !reflect.DeepEqual(cfg.Targets, want) || cfg.FailureAction != config.PowerOff {
+			t.Errorf("hostTargets = %q, %v with %+v, want %q with %+v", devices, err, cfg, node, want)
+		}
+		cfg.FailureAction = config.DumpToRootfs
+	}
+}
+
+func TestDumpToRootfsErrors(t *testing.T) {
+	cfg := config.Default()
+	cfg.FailureAction = config.DumpToRootfs
+	cfg.Targets = []config.Target{{Kind: "nfs", Address: "a:/b", Dir: "/crash"}}
+	want := "failure_action: dump_to_rootfs: / is tmpfs, which is on no disk of this machine"
+	if devices, err := hostTargets(cfg, parseMounts("22 1 0:2 / / rw - tmpfs tmpfs rw\n")); err == nil || err.Error() != want {
+		t.Errorf("hostTargets = %q, %v, want the error %q", devices, err, want)
+	}
 }

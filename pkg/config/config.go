@@ -61,12 +61,29 @@
 //	    Encrypt everything that is saved, to public keys of age ("age1…"). None is
 //	    the default.
 //	core_collector makedumpfile OPTION...
-//	    How to filter and compress. Default "makedumpfile -z -d 31".
+//	    How to filter and compress. Default "makedumpfile -z -d 31". A program that
+//	    copies files, such as scp, stands for all of memory.
 //	final_action reboot|halt|poweroff
 //	    What to do in the end. Default reboot.
-//	failure_action reboot|halt|poweroff|shell
+//	failure_action reboot|halt|poweroff|shell|dump_to_rootfs
 //	    What to do if no dump was saved. A shell ends after shell_timeout, and
-//	    final_action follows. Default reboot.
+//	    final_action follows. dump_to_rootfs adds the running system's root file
+//	    system as the last target. Default reboot.
+//	kdump_pre PROGRAM
+//	    Runs before the first target is looked for. If its exit status is not 0,
+//	    nothing is saved and final_action follows.
+//	kdump_post PROGRAM
+//	    Runs after the targets, with 0 as its argument if the dump was saved and
+//	    else 1.
+//	kdump_emergency PROGRAM
+//	    Runs after that if the dump was not saved, before failure_action.
+//	extra_bins PROGRAM...
+//	    Programs to pack, which those above call.
+//	extra_modules MODULE...
+//	    Kernel modules to pack and load, with all that they need.
+//	fence_kdump_nodes HOST..., fence_kdump_args OPTION...
+//	    Tell the nodes of a cluster that this one is saving a dump, as
+//	    fence_kdump_send(8) does with these options.
 //	deadline DURATION
 //	    After that time the run is given up, wherever it is, and the machine
 //	    does its final action. Default: 15 minutes and a minute for each 8 GiB
@@ -77,11 +94,18 @@
 //	    has failed.
 //	device_timeout DURATION
 //	    How long to wait for the target's device to appear. Default 60s.
+//	hook_timeout DURATION
+//	    How long each of the programs may run before it is killed. Default 60s.
 //	shell_timeout DURATION
 //	    How long a rescue shell stays open. Default 10m.
 //
 // A DURATION is a number of seconds, or as in "90s", "15m", "1h30m"; from one
 // second to a day.
+//
+// Of the other keys of kdump-utils, "default" means failure_action, of dracut_args
+// the options --mount, --add-drivers and --force-drivers are understood, and
+// force_rebuild, force_no_rebuild and auto_reset_crashkernel mean nothing: all of
+// these give a warning.
 //
 // On the capture kernel's command line, "kdump.KEY=VALUE" replaces a single
 // value (see Override).
@@ -113,12 +137,23 @@ type Config struct {
 	CoreCollector []string
 	FinalAction   Action // never Shell
 	FailureAction Action
+	// Pre, Post and Emergency are the paths of programs to run, "" for none.
+	Pre, Post, Emergency string
+	// ExtraBins are programs for them to call, and ExtraModules kernel modules.
+	ExtraBins, ExtraModules []string
+	// FenceNodes are hosts to send fence_kdump messages to, and FenceArgs options
+	// of fence_kdump_send.
+	FenceNodes, FenceArgs []string
 	// Deadline bounds the whole run; 0 means that the default applies, which
 	// depends on the size of memory.
 	Deadline      time.Duration
 	StallTimeout  time.Duration
 	DeviceTimeout time.Duration
+	HookTimeout   time.Duration
 	ShellTimeout  time.Duration
+	// Warnings are about lines that are accepted and do not mean all that they may
+	// be taken for; each names the file and the line.
+	Warnings []string
 }
 
 // Target is a place that dumps can go to, and what is said about it.
@@ -170,6 +205,8 @@ const (
 	Halt     Action = "halt"
 	PowerOff Action = "poweroff"
 	Shell    Action = "shell"
+	// DumpToRootfs is for the image builder, which makes a target of it.
+	DumpToRootfs Action = "dump_to_rootfs"
 )
 
 // Default returns the configuration that an empty file stands for.
@@ -181,6 +218,7 @@ func Default() *Config {
 		FailureAction: Reboot,
 		StallTimeout:  3 * time.Minute,
 		DeviceTimeout: time.Minute,
+		HookTimeout:   time.Minute,
 		ShellTimeout:  10 * time.Minute,
 	}
 }
@@ -194,6 +232,8 @@ type Checks struct {
 	Target func(kind, address string) error
 	// Network checks a line of network.
 	Network func(value string) error
+	// Fence checks the options of fence_kdump_send.
+	Fence func(args []string) error
 	// Recipient checks a public key.
 	Recipient func(key string) error
 }

@@ -5,7 +5,9 @@ package config
 import (
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -30,6 +32,12 @@ func testChecks() Checks {
 		Network: func(value string) error {
 			if value == "bad" {
 				return errors.New("no network")
+			}
+			return nil
+		},
+		Fence: func(args []string) error {
+			if args[0] == "-x" {
+				return errors.New("no such option")
 			}
 			return nil
 		},
@@ -73,6 +81,7 @@ network eth1 static 192.0.2.1/24
 		Deadline:      30 * time.Minute,
 		StallTimeout:  time.Minute,
 		DeviceTimeout: 90 * time.Second,
+		HookTimeout:   time.Minute,
 		ShellTimeout:  10 * time.Minute,
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
@@ -105,6 +114,118 @@ tls_pin sha256//abc
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("Parse = %+v, %v, want %+v", got, err, want)
+	}
+}
+
+// TestParseInherited reads what kdump-utils reads, and what it means there.
+func TestParseInherited(t *testing.T) {
+	const text = `
+auto_reset_crashkernel yes
+force_rebuild 1
+default dump_to_rootfs
+core_collector /usr/sbin/makedumpfile -F -l --message-level 7 -d 31
+kdump_pre /usr/local/sbin/pre.sh
+kdump_post "/var/crash/scripts/post it.sh"
+kdump_emergency /bin/e
+extra_bins /usr/bin/lftp  ip
+dracut_args --omit-drivers "cfg80211 snd" --add-drivers "a b" --mount='LABEL=x /mnt nfs4 ro' --mount "10.0.0.1:/srv /mnt nfs4 defaults"
+extra_modules gfs2
+fence_kdump_nodes node1 node2
+fence_kdump_args -p 7410 -f auto -c 0 -i 10
+path /crash
+sshkey /root/.ssh/kdump_id_rsa
+hook_timeout 5
+`
+	got, err := Parse("/etc/kdump.conf", text, testChecks())
+	want := Default()
+	want.Targets = []Target{
+		{Kind: "nfs", Address: "LABEL=x", Dir: "/var/crash"}, {Kind: "nfs", Address: "10.0.0.1:/srv", Dir: "/crash"},
+	}
+	want.CoreCollector = []string{"makedumpfile", "-l", "--message-level", "7", "-d", "31"}
+	want.FailureAction = DumpToRootfs
+	want.Pre, want.Post, want.Emergency = "/usr/local/sbin/pre.sh", "/var/crash/scripts/post it.sh", "/bin/e"
+	want.ExtraBins, want.ExtraModules = []string{"/usr/bin/lftp", "ip"}, []string{"a", "b", "gfs2"}
+	want.FenceNodes, want.FenceArgs = []string{"node1", "node2"}, []string{"-p", "7410", "-f", "auto", "-c", "0", "-i", "10"}
+	want.HookTimeout = 5 * time.Second
+	want.Warnings = []string{
+		"kdump.conf:2: auto_reset_crashkernel means nothing here",
+		"kdump.conf:3: force_rebuild means nothing here",
+		"kdump.conf:4: default is the old name of failure_action",
+		`kdump.conf:10: dracut_args: dracut does not build this image, "--omit-drivers" means nothing here`,
+		"kdump.conf:15: sshkey means nothing for nfs",
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("Parse =\n%+v, %v, want\n%+v", got, err, want)
+	}
+}
+
+// TestKdumpUtils reads the file that kdump-utils installs, with everything in it
+// that is commented out: first one target, then the other.
+func TestKdumpUtils(t *testing.T) {
+	const text = `
+auto_reset_crashkernel yes
+path /var/crash
+core_collector makedumpfile -l --message-level 7 -d 31
+kdump_post /var/crash/scripts/kdump-post.sh
+kdump_pre /var/crash/scripts/kdump-pre.sh
+extra_bins /usr/bin/lftp
+extra_modules gfs2
+failure_action shell
+force_rebuild 1
+force_no_rebuild 1
+dracut_args --omit-drivers "cfg80211 snd" --add-drivers "ext2 ext3"
+fence_kdump_args -p 7410 -f auto -c 0 -i 10
+fence_kdump_nodes node1 node2
+`
+	for _, target := range []string{
+		"raw /dev/vg/lv_kdump", "ext4 /dev/vg/lv_kdump", "ext4 LABEL=/boot", "ext4 UUID=03138356-5e61-4ab3-b58e-27507ac41937",
+		"virtiofs myfs", "nfs my.server.com:/export/tmp", "nfs [2001:db8::1:2:3:4]:/export/tmp", "ssh user@my.server.com",
+		"ssh user@2001:db8::1:2:3:4\nsshkey /root/.ssh/kdump_id_rsa",
+	} {
+		c, err := Parse(Path, target+text, testChecks())
+		want, _, _ := strings.Cut(target, "\n")
+		if err != nil || len(c.Targets) != 1 || c.Targets[0].String() != want || c.Targets[0].Dir != "/var/crash" {
+			t.Errorf("Parse with %q = %+v, %v, want that target", target, c, err)
+		}
+	}
+}
+
+func TestSplitQuoted(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		want []string
+		err  bool
+	}{
+		{"", nil, false},
+		{" a\t b ", []string{"a", "b"}, false},
+		{`a"b c"'d "e' ""`, []string{`ab cd "e`, ""}, false},
+		{`a "b c'`, []string{"a", "b c'"}, true},
+	} {
+		got, err := splitQuoted(test.text)
+		if (err != nil) != test.err || err == nil && !slices.Equal(got, test.want) {
+			t.Errorf("splitQuoted(%q) = %q, %v, want %q, error %v", test.text, got, err, test.want, test.err)
+		}
+	}
+}
+
+// TestKeysExplained checks that whoever looks for a key finds it.
+func TestKeysExplained(t *testing.T) {
+	manual, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("config.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	comment, _, _ := strings.Cut(string(source), "\npackage config\n")
+	for _, key := range keys() {
+		if !strings.Contains(string(manual), "`"+key+"`") {
+			t.Errorf("docs/configuration.md does not have %s", key)
+		}
+		if !regexp.MustCompile(`[^a-z_0-9]` + key + `[^a-z_0-9]`).MatchString(comment) {
+			t.Errorf("the package comment does not have %s", key)
+		}
 	}
 }
 
@@ -143,7 +264,16 @@ func TestParseErrors(t *testing.T) {
 		{"minix /dev/vda", `kdump.conf:1: key "minix" is not supported: dumps go to ext2, ext3, ext4, xfs, btrfs or vfat`},
 		{"nfs bad", `kdump.conf:1: nfs: nobody has a nfs there`},
 		{"virtiofs /a", `kdump.conf:1: virtiofs: "/a" is not the tag of a share, which has no slash or space`},
-		{"default shell", `kdump.conf:1: key "default" is not supported: it is called failure_action now`},
+		{"default shell\nfailure_action shell", `kdump.conf:2: failure_action is given a second time (the first is in line 1)`},
+		{"default bash", `kdump.conf:1: default: "bash" is none of reboot, halt, poweroff, shell, dump_to_rootfs`},
+		{"blacklist i2c", `kdump.conf:1: key "blacklist" is not supported: kdump-utils dropped it, too; remove the line`},
+		{"kdump_pre pre.sh", `kdump.conf:1: kdump_pre: "pre.sh" is not the absolute path of a program, without arguments`},
+		{"kdump_post /a//b", `kdump.conf:1: kdump_post: "/a//b" is not the absolute path of a program, without arguments`},
+		{"fence_kdump_args -x", `kdump.conf:1: fence_kdump_args: no such option`},
+		{`dracut_args --mount "/dev/vda1 /mnt zfs"`, `kdump.conf:1: dracut_args: --mount: "zfs" is none of the file systems that dumps go to: ext4, ext3, ext2, xfs, btrfs, vfat`},
+		{`dracut_args --mount /dev/vda1 /mnt ext4`, `kdump.conf:1: dracut_args: --mount: "/dev/vda1" is not like "UUID=1b3ac4c0-… /mnt ext4 defaults"`},
+		{`dracut_args --mount "/dev/vda1`, `kdump.conf:1: dracut_args: a quote is not closed`},
+		{`dracut_args --mount "vda1 /mnt ext4 ro"`, `kdump.conf:1: dracut_args: --mount: "vda1" is neither UUID=…, LABEL=… nor a path below /dev`},
 		{"path /a\npath /b", "kdump.conf:2: path is given a second time (the first is in line 1)"},
 		{"ext4 /dev/vda\npath /a\n\npath /b", "kdump.conf:4: path is given a second time (the first is in line 2)"},
 		{"deadline 1m\next4 /dev/vda\ndeadline 1m", "kdump.conf:3: deadline is given a second time (the first is in line 1)"},
@@ -154,15 +284,15 @@ func TestParseErrors(t *testing.T) {
 		{"path /var/../etc", `kdump.conf:1: path: "/var/../etc" has .. in it`},
 		{"path /var\x00/etc", `kdump.conf:1: path has control characters in its value "/var\x00/etc"`},
 		{`core_collector " "`, "kdump.conf:1: core_collector has no value"},
-		{"core_collector scp", "kdump.conf:1: core_collector: only makedumpfile is known"},
-		{"ext4 /dev/vda\nsshkey /root/key", "kdump.conf:2: sshkey: it is not about ext4, but about ssh"},
+		{"core_collector gzip", "kdump.conf:1: core_collector: only makedumpfile is known"},
+		{"ext4 /dev/vda\ntls_ca /root/ca", "kdump.conf:2: tls_ca: it is not about ext4, but about http, s3"},
 		{"sshkey key", `kdump.conf:1: sshkey: "key" is not an absolute path`},
 		{"http http://a/\npath /b", "kdump.conf:2: path: the path of a target by http is part of its address"},
 		{"network dhcp\nnetwork bad", `kdump.conf:2: network: no network`},
 		{"machine ../x", `kdump.conf:1: machine: "../x" is not a name of up to 63 letters, digits, hyphens, dots and underscores`},
 		{"encrypt age1x bad", `kdump.conf:1: encrypt: no key`},
 		{"final_action shell", `kdump.conf:1: final_action: "shell" is none of reboot, halt, poweroff`},
-		{"failure_action dump_to_rootfs", `kdump.conf:1: failure_action: "dump_to_rootfs" is none of reboot, halt, poweroff, shell`},
+		{"failure_action continue", `kdump.conf:1: failure_action: "continue" is none of reboot, halt, poweroff, shell, dump_to_rootfs`},
 		{"deadline soon", `kdump.conf:1: deadline: "soon" is not a duration such as 90s, 15m or 1h30m`},
 		{"deadline 0", `kdump.conf:1: deadline: "0" is not between 1s and 24h`},
 		{"deadline -5s", `kdump.conf:1: deadline: "-5s" is not between 1s and 24h`},
@@ -242,6 +372,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("ext4 UUID=0a1b-2c3d\npath /var/crash\n")
 	f.Add("path \"/a b \"\ncore_collector makedumpfile -l\n#x\n\nfailure_action shell\ndeadline 90s")
 	f.Add("sshkey /a\ntls_pin x\next4 /dev/a\nssh a@b\nhttp http://a/b\ntls_ca /c\nencrypt age1x\nmachine a\n")
+	f.Add("default halt\nkdump_pre /a\nextra_bins a b\nhook_timeout 5\ndracut_args --mount 'LABEL=x / xfs' --add-drivers=a -x")
 	f.Add("vfat LABEL=\"x\"\nfinal_action halt\r\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := Parse(Path, text, testChecks())
@@ -251,6 +382,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
+		c.Warnings = nil
 		again, err := Parse(Path, c.Text(), testChecks())
 		if err != nil || !reflect.DeepEqual(again, c) {
 			t.Errorf("Parse(%q) = %+v, but its text %q is read as %+v, %v", text, c, c.Text(), again, err)

@@ -15,8 +15,58 @@ import (
 
 // keys returns every key that is understood.
 func keys() []string {
-	return slices.Concat(targets(), aboutTargets(), []string{"network", "machine", "encrypt", "core_collector", "final_action", "failure_action",
-		"deadline", "stall_timeout", "device_timeout", "shell_timeout"})
+	var c Config
+	keys := slices.Concat(targets(), aboutTargets(), []string{"network", "machine", "encrypt", "core_collector",
+		"final_action", "failure_action"})
+	for _, h := range c.hooks() {
+		keys = append(keys, h.key)
+	}
+	for _, l := range c.lists() {
+		keys = append(keys, l.key)
+	}
+	for _, d := range c.durations() {
+		keys = append(keys, d.key)
+	}
+	return slices.Concat(keys, inherited(), meaningless())
+}
+
+// hook, list and duration are keys with values of one form each.
+type (
+	hook struct {
+		key   string
+		value *string
+	}
+	list struct {
+		key   string
+		value *[]string
+	}
+	duration struct {
+		key   string
+		value *time.Duration
+	}
+)
+
+func (c *Config) hooks() []hook {
+	return []hook{{"kdump_pre", &c.Pre}, {"kdump_post", &c.Post}, {"kdump_emergency", &c.Emergency}}
+}
+
+func (c *Config) lists() []list {
+	return []list{
+		{"extra_bins", &c.ExtraBins},
+		{"extra_modules", &c.ExtraModules},
+		{"fence_kdump_nodes", &c.FenceNodes},
+		{"fence_kdump_args", &c.FenceArgs},
+	}
+}
+
+func (c *Config) durations() []duration {
+	return []duration{
+		{"deadline", &c.Deadline},
+		{"stall_timeout", &c.StallTimeout},
+		{"device_timeout", &c.DeviceTimeout},
+		{"hook_timeout", &c.HookTimeout},
+		{"shell_timeout", &c.ShellTimeout},
+	}
 }
 
 // aboutTargets returns the keys that are about a target.
@@ -51,11 +101,55 @@ func (c *Config) set(key, value string, checks Checks) (err error) {
 	if strings.ContainsFunc(value, unicode.IsControl) {
 		return fmt.Errorf("%s has control characters in its value %.60q", key, value)
 	}
+	switch {
+	case isTarget(key):
+		err = c.addTarget(key, value, checks)
+	case key == "sshkey" && !c.current().takes(key):
+		c.warn("sshkey means nothing for %s", c.current().Kind) // kdump-utils accepts it, too
+	case slices.Contains(aboutTargets(), key):
+		err = c.current().setAbout(key, value)
+	case slices.Contains(inherited(), key):
+		err = c.setInherited(key, value, checks)
+	case slices.Contains(meaningless(), key):
+		c.warn("%s means nothing here", key)
+	default:
+		err = c.setOwn(key, value, checks)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
+}
+
+// warn notes that something is not quite what it may be taken for.
+func (c *Config) warn(format string, args ...any) {
+	c.Warnings = append(slices.Clip(c.Warnings), fmt.Sprintf(format, args...))
+}
+
+// addTarget adds the target that a line names.
+func (c *Config) addTarget(kind, address string, checks Checks) error {
+	if err := checkAddress(kind, address, checks.Target); err != nil {
+		return err
+	}
+	c.Targets = append(c.Targets, c.Common.at(kind, address))
+	return nil
+}
+
+// setAbout changes t to what a line about targets says.
+func (t *Target) setAbout(key, value string) (err error) {
 	switch key {
 	case "path":
-		err = c.current().setDir(value)
+		return t.setDir(value)
 	case "target_timeout":
-		c.current().Timeout, err = parseDuration(value)
+		t.Timeout, err = parseDuration(value)
+		return err
+	}
+	return t.setSetting(key, value)
+}
+
+// setOwn changes c to what a line says that is not about targets.
+func (c *Config) setOwn(key, value string, checks Checks) (err error) {
+	switch key {
 	case "network":
 		if checks.Network != nil {
 			err = checks.Network(value)
@@ -66,32 +160,35 @@ func (c *Config) set(key, value string, checks Checks) (err error) {
 	case "encrypt":
 		c.Encrypt, err = parseRecipients(value, checks.Recipient)
 	case "core_collector":
-		c.CoreCollector, err = parseCollector(value, checks.Collector)
+		c.CoreCollector, err = c.parseCollector(value, checks.Collector)
 	case "final_action":
 		c.FinalAction, err = parseAction(value, Reboot, Halt, PowerOff)
 	case "failure_action":
-		c.FailureAction, err = parseAction(value, Reboot, Halt, PowerOff, Shell)
-	case "deadline":
-		c.Deadline, err = parseDuration(value)
-	case "stall_timeout":
-		c.StallTimeout, err = parseDuration(value)
-	case "device_timeout":
-		c.DeviceTimeout, err = parseDuration(value)
-	case "shell_timeout":
-		c.ShellTimeout, err = parseDuration(value)
-	default: // a target or a setting of one, or known would have refused it
-		if !isTarget(key) {
-			err = c.current().setSetting(key, value)
-			break
-		}
-		if err = checkAddress(key, value, checks.Target); err == nil {
-			c.Targets = append(c.Targets, c.Common.at(key, value))
+		c.FailureAction, err = parseAction(value, Reboot, Halt, PowerOff, Shell, DumpToRootfs)
+	}
+	for _, h := range c.hooks() {
+		if h.key == key {
+			*h.value, err = parseProgram(value)
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", key, err)
+	words := strings.Fields(value)
+	if key == "extra_modules" {
+		words = slices.Concat(c.ExtraModules, words) // dracut_args may have named some
 	}
-	return nil
+	for _, l := range c.lists() {
+		if l.key == key {
+			*l.value = words
+		}
+	}
+	for _, d := range c.durations() {
+		if d.key == key {
+			*d.value, err = parseDuration(value)
+		}
+	}
+	if key == "fence_kdump_args" && checks.Fence != nil {
+		err = checks.Fence(c.FenceArgs)
+	}
+	return err
 }
 
 // at returns the target of that kind and address, of which is said what is said
@@ -142,8 +239,25 @@ func parseDir(value string) (string, error) {
 	return path.Clean(value), nil
 }
 
-func parseCollector(value string, check func(args []string) error) ([]string, error) {
+// parseProgram accepts the path of a program.
+func parseProgram(value string) (string, error) {
+	if !path.IsAbs(value) || value != path.Clean(value) {
+		return "", fmt.Errorf("%.60q is not the absolute path of a program, without arguments", value)
+	}
+	return value, nil
+}
+
+// parseCollector returns the command line of a core collector. As in kdump-utils,
+// that may be a program that copies files, and whether -F is needed is the target's
+// to decide.
+func (c *Config) parseCollector(value string, check func(args []string) error) ([]string, error) {
 	args := strings.Fields(value)
+	switch args[0] = path.Base(args[0]); args[0] {
+	case "cp", "scp", "cat", "dd":
+		args = []string{"makedumpfile", "-E", "-d", "0"}
+		c.warn("core_collector: %.60q is taken for %q, which saves all of memory", value, strings.Join(args, " "))
+	}
+	args = slices.DeleteFunc(args, func(arg string) bool { return arg == "-F" })
 	if check != nil {
 		if err := check(args); err != nil {
 			return nil, err
@@ -244,18 +358,6 @@ func unsupported(key string) string {
 	switch key {
 	case "minix":
 		return "dumps go to ext2, ext3, ext4, xfs, btrfs or vfat"
-	case "kdump_pre", "kdump_post", "kdump_emergency", "extra_bins":
-		return "the capture run starts no other programs so far"
-	case "fence_kdump_args", "fence_kdump_nodes":
-		return "no fence messages are sent so far"
-	case "extra_modules":
-		return "the image gets the modules that its target needs"
-	case "dracut_args", "force_rebuild", "force_no_rebuild":
-		return "the image is not built by dracut; remove the line"
-	case "auto_reset_crashkernel":
-		return "nothing here changes crashkernel=; remove the line"
-	case "default":
-		return "it is called failure_action now"
 	case "net", "options", "link_delay", "disk_timeout", "debug_mem_level", "blacklist":
 		return "kdump-utils dropped it, too; remove the line"
 	}

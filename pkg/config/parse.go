@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 )
 
 // maxSize bounds the text that Parse accepts, in bytes.
@@ -33,14 +32,23 @@ func Parse(file, text string, checks Checks) (*Config, error) {
 		if key == "" {
 			continue
 		}
+		targets, warnings := len(c.Targets), len(c.Warnings)
 		if err := c.set(key, value, checks); err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", file, n, err)
 		}
-		if isTarget(key) {
+		for i := range c.Warnings[warnings:] {
+			c.Warnings[warnings+i] = fmt.Sprintf("%s:%d: %s", file, n, c.Warnings[warnings+i])
+		}
+		if len(c.Targets) > targets {
 			for _, about := range aboutTargets() {
 				delete(firstLine, about)
 			}
+		}
+		if isTarget(key) {
 			continue
+		}
+		if key == "default" {
+			key = "failure_action"
 		}
 		if first := firstLine[key]; first != 0 && key != "network" {
 			return nil, fmt.Errorf("%s:%d: %s is given a second time (the first is in line %d)", file, n, key, first)
@@ -126,16 +134,18 @@ func (c *Config) Text() string {
 	line("core_collector", strings.Join(c.CoreCollector, " "))
 	line("final_action", string(c.FinalAction))
 	line("failure_action", string(c.FailureAction))
-	for _, d := range []struct {
-		key   string
-		value time.Duration
-	}{
-		{"deadline", c.Deadline},
-		{"stall_timeout", c.StallTimeout},
-		{"device_timeout", c.DeviceTimeout},
-		{"shell_timeout", c.ShellTimeout},
-	} {
-		if d.value != 0 {
+	for _, h := range c.hooks() {
+		if *h.value != "" {
+			line(h.key, *h.value)
+		}
+	}
+	for _, l := range c.lists() {
+		if len(*l.value) > 0 {
+			line(l.key, strings.Join(*l.value, " "))
+		}
+	}
+	for _, d := range c.durations() {
+		if *d.value != 0 {
 			line(d.key, d.value.String())
 		}
 	}

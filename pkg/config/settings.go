@@ -45,11 +45,18 @@ func settingKeys() []string {
 	return keys
 }
 
+// takes reports whether the key is about targets of t's kind, or t of no kind yet.
+func (t *Target) takes(key string) bool {
+	return t.Kind == "" || slices.ContainsFunc(settings(), func(s setting) bool {
+		return s.key == key && slices.Contains(s.kinds, t.Kind)
+	})
+}
+
 // setSetting sets one of the settings of the target, or of all that follow.
 func (t *Target) setSetting(key, value string) error {
 	i := slices.IndexFunc(settings(), func(s setting) bool { return s.key == key })
 	s := settings()[i]
-	if t.Kind != "" && !slices.Contains(s.kinds, t.Kind) {
+	if !t.takes(key) {
 		return fmt.Errorf("it is not about %s, but about %s", t.Kind, strings.Join(s.kinds, ", "))
 	}
 	if s.file && (!path.IsAbs(value) || value != path.Clean(value)) {
