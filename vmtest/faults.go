@@ -52,7 +52,8 @@ type Fault struct {
 	// When the machine says this, the host has QEMU Do something.
 	When string
 	Do   func(*Monitor) error
-	// Earlier are values of Capture for crashes of the same machine before.
+	// Earlier are values of Capture for crashes of the same machine before. "reset"
+	// is for a capture run that the host cuts short.
 	Earlier []string
 
 	// Within is how long it may take from the crash to the reboot; 2 minutes if 0.
@@ -66,6 +67,12 @@ type Fault struct {
 	Saved []string
 	// Early has the initramfs of the machine arm the image and crash.
 	Early bool
+	// EFI is for machines with such firmware, whose variables survive.
+	EFI bool
+	// NewDisk replaces the disk of the target after the crashes before.
+	NewDisk bool
+	// After is what the machine does when it has rebooted.
+	After []string
 }
 
 // What is saved of a crash, mostly.
@@ -99,7 +106,7 @@ func (f *Fault) steps() []string {
 	steps := append(AttachVirtio("ext4"), "write /etc/kdump.conf "+f.conf("|"))
 	steps = append(steps, f.Steps...)
 	build := f.Build
-	if f.Capture != "" || f.Earlier != nil {
+	if f.Capture != "" || f.Earlier != nil && !slices.Contains(f.Earlier, byReset) {
 		build += " --modules virtio_pci,virtio_blk," + faultModule
 	}
 	if f.Arm == nil {
@@ -111,6 +118,9 @@ func (f *Fault) steps() []string {
 	}
 	return append(steps, f.Crash...)
 }
+
+// byReset is a value of Earlier.
+const byReset = "reset"
 
 // options returns what has the module of faults, once the capture kernel has
 // loaded it, do as told. The capture kernel inherits the command line.
@@ -129,6 +139,21 @@ func insmod(params string) string { return "insmod " + faultModule + " " + param
 // crashWith returns the step that overwrites memory and crashes.
 func crashWith(damage ...string) []string {
 	return []string{insmod("what=crash crash=0x@crash_kexec damage=" + strings.Join(damage, "/"))}
+}
+
+// firmware returns the arguments of QEMU for EFI firmware (Debian's package ovmf),
+// whose variables are in the file vars. It is made if it is not there.
+func firmware(vars string) ([]string, error) {
+	const dir = "/usr/share/OVMF/"
+	if _, err := os.Stat(vars); err != nil {
+		if err := run("cp", dir+"OVMF_VARS_4M.fd", vars); err != nil {
+			return nil, err
+		}
+	}
+	return []string{
+		"-drive", "if=pflash,format=raw,unit=0,readonly=on,file=" + dir + "OVMF_CODE_4M.fd",
+		"-drive", "if=pflash,format=raw,unit=1,file=" + vars,
+	}, nil
 }
 
 // FaultKernel returns the kernel of the suite with the module of faults among

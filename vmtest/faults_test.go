@@ -63,20 +63,19 @@ func TestFaults(t *testing.T) {
 func testFault(t *testing.T, f *Fault) {
 	root := needFaultRoot(t, or(f.Suite, faultSuite))
 	disk := filepath.Join(t.TempDir(), "disk")
-	if err := MakeDisk(disk, "ext4", or(f.Size, "512M"), mkfs["ext4"]...); err != nil {
-		t.Fatal(err)
-	}
-	if f.Prepare != nil {
-		if err := f.Prepare(disk); err != nil {
-			t.Fatal(err)
-		}
-	}
+	makeFaultDisk(t, f, disk)
 	for _, capture := range f.Earlier {
 		crashFault(t, f, root, disk, capture)
+	}
+	if f.NewDisk {
+		makeFaultDisk(t, f, disk)
 	}
 	took := crashFault(t, f, root, disk, f.Capture)
 	if within := or(f.Within, 2*time.Minute); took > within {
 		t.Errorf("it took %v from the crash to the reboot, want %v at the most", took, within)
+	}
+	if f.After != nil {
+		bootAfter(t, f, root, disk)
 	}
 	saved := t.TempDir()
 	if err := readExt4(disk, saved); err != nil {
@@ -92,6 +91,46 @@ func testFault(t *testing.T, f *Fault) {
 	}
 }
 
+func makeFaultDisk(t *testing.T, f *Fault, disk string) {
+	t.Helper()
+	if err := MakeDisk(disk, "ext4", or(f.Size, "512M"), mkfs["ext4"]...); err != nil {
+		t.Fatal(err)
+	}
+	if f.Prepare != nil {
+		if err := f.Prepare(disk); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// faultArgs returns the arguments of QEMU for the machine of a fault: its
+// firmware, and the port that the target hangs on.
+func faultArgs(t *testing.T, f *Fault, disk string) []string {
+	t.Helper()
+	args := []string{"-device", "pcie-root-port,id=above", "-device", "virtio-blk-pci,id=target,bus=above,drive=disk"}
+	if f.EFI {
+		vars, err := firmware(disk + "-vars")
+		if err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, vars...)
+	}
+	return append(args, f.Qemu...)
+}
+
+// bootAfter boots the machine once more.
+func bootAfter(t *testing.T, f *Fault, root faultRoot, disk string) {
+	t.Helper()
+	m := Machine{Kernel: root.kernel, Root: root.image, Steps: append(AttachVirtio("ext4"), f.After...),
+		MemoryMiB: or(f.MemoryMiB, 1024),
+		Args:      append(faultArgs(t, f, disk), "-drive", "if=none,format=raw,cache=unsafe,id=disk,file="+disk)}
+	console, err := m.Run()
+	logConsole(t, console)
+	if err != nil {
+		t.Fatalf("the boot after the crash: %v", err)
+	}
+}
+
 // crashFault crashes the machine, has it reboot, and returns how long that took.
 func crashFault(t *testing.T, f *Fault, root faultRoot, disk, capture string) time.Duration {
 	t.Helper()
@@ -99,9 +138,15 @@ func crashFault(t *testing.T, f *Fault, root faultRoot, disk, capture string) ti
 	monitor := filepath.Join(dir, "monitor")
 	m := Machine{
 		Kernel: root.kernel, Root: root.image, Steps: f.steps(),
-		MemoryMiB: or(f.MemoryMiB, 1024), Crashkernel: f.Crashkernel, Append: options(capture),
-		Args: append([]string{"-qmp", "unix:" + monitor, "-device", "pcie-root-port,id=above",
-			"-device", "virtio-blk-pci,id=target,bus=above,drive=disk"}, f.Qemu...),
+		MemoryMiB: or(f.MemoryMiB, 1024), Crashkernel: f.Crashkernel,
+		Args: append(faultArgs(t, f, disk), "-qmp", "unix:"+monitor),
+	}
+	if capture != byReset {
+		m.Append = options(capture)
+	}
+	when, do := f.When, f.Do
+	if capture == byReset {
+		when, do = "ukdump: dump: ", func(m *Monitor) error { return m.Execute("system_reset", nil) }
 	}
 	if f.Early {
 		initramfs, err := makeInitramfs(root.kernel, dir, f.conf("\n"))
@@ -133,7 +178,7 @@ func crashFault(t *testing.T, f *Fault, root faultRoot, disk, capture string) ti
 		if strings.Contains(line, "ukdump: end action=") {
 			wake()
 		}
-		if f.When != "" && strings.Contains(line, f.When) {
+		if when != "" && strings.Contains(line, when) {
 			select {
 			case said <- struct{}{}:
 			default: // once is enough
@@ -141,7 +186,7 @@ func crashFault(t *testing.T, f *Fault, root faultRoot, disk, capture string) ti
 		}
 	}
 	watched := make(chan string, 1)
-	go func() { watched <- watch(listener, f, said) }()
+	go func() { watched <- watch(listener, do, said) }()
 
 	console, err := m.Run()
 	logConsole(t, console)
@@ -151,8 +196,11 @@ func crashFault(t *testing.T, f *Fault, root faultRoot, disk, capture string) ti
 	if err != nil {
 		t.Fatalf("the machine did not reboot by itself: %v", err)
 	}
-	if !strings.Contains(events, "guest-reset") && !strings.Contains(events, "WATCHDOG") {
+	if capture != byReset && !strings.Contains(events, "guest-reset") && !strings.Contains(events, "WATCHDOG") {
 		t.Errorf("the machine ended, but not in a reboot of its own")
+	}
+	if capture == byReset {
+		return 0
 	}
 	took, err := rebootTime(console)
 	if err != nil {
@@ -167,7 +215,7 @@ func crashFault(t *testing.T, f *Fault, root faultRoot, disk, capture string) ti
 
 // watch follows what happens to the machine, until it ends, and returns what
 // QEMU said about it. It does the host's part of the fault.
-func watch(listener net.Listener, f *Fault, said <-chan struct{}) string {
+func watch(listener net.Listener, do func(*Monitor) error, said <-chan struct{}) string {
 	monitor, events, err := Listen(listener)
 	if err != nil {
 		return err.Error()
@@ -177,7 +225,7 @@ func watch(listener net.Listener, f *Fault, said <-chan struct{}) string {
 		select {
 		case <-said:
 			said = nil // once is enough
-			if err := f.Do(monitor); err != nil {
+			if err := do(monitor); err != nil {
 				all = append(all, err.Error())
 			}
 		case event, ok := <-events:
@@ -230,6 +278,9 @@ func checkFault(t *testing.T, f *Fault, saved string) {
 	}
 	if len(dumps) == 0 {
 		t.Fatal("nothing was saved")
+	}
+	if f.After != nil && len(dumps) > 1 {
+		t.Errorf("%v were collected, want one", dumps)
 	}
 	dump := dumps[len(dumps)-1]
 	wantFiles(t, dump, f.Saved...)

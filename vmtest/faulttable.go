@@ -107,6 +107,12 @@ func Faults() []Fault {
 			What:   "The same, and failure_action is a shell, where nobody comes",
 			Target: absent, Build: "--generic", Conf: []string{"device_timeout 3s", "failure_action shell", "shell_timeout 3s"},
 			Said: []string{"shell: open for 3s", "result=failed", "end action=reboot"}},
+		{Group: disk, Name: "absent-efi",
+			What:  "No device has the UUID of the target, in a machine with EFI, whose next boot collects what is in the variables",
+			Suite: efiSuite, EFI: true, Target: absent, Build: "--generic", Conf: []string{"device_timeout 3s"},
+			After: []string{"modprobe efivarfs", "mount efivarfs efivarfs /sys/firmware/efi/efivars", "mount ext4 /dev/vda /mnt", collect, collect},
+			Said:  []string{"device: failed", "lastlog: done", "result=partial dir=firmware"}, Saved: Logs,
+			Log: []string{"device: failed", "result=partial dir=firmware"}},
 		{Group: disk, Name: "full", Quick: true,
 			What: "The target is too small for the dump",
 			Size: "20M", Conf: slow, Saved: Part,
@@ -233,6 +239,10 @@ func Faults() []Fault {
 			What:    "Three runs before this one were cut short",
 			Prepare: attempts(3, time.Hour),
 			Said:    []string{"trying nothing but to reboot", "result=failed"}},
+		{Group: again, Name: "second-run-efi",
+			What:  "The run before this one was cut short by a reset, and its target is replaced: the firmware remembers",
+			Suite: efiSuite, EFI: true, Earlier: []string{byReset}, NewDisk: true, Conf: slow, Saved: All,
+			Log: []string{"firmware: 1 runs since", "level=31"}},
 		{Group: again, Name: "old-runs",
 			What:    "Three runs were cut short two days ago",
 			Prepare: attempts(3, 48*time.Hour), Saved: All},
@@ -241,6 +251,12 @@ func Faults() []Fault {
 
 // absent is a target that no device has.
 const absent = "ext4 UUID=ffffffff-0000-4000-8000-000000000000"
+
+// collect is a step after the reboot.
+const collect = kdumpctl + "collect --dir /mnt/var/crash"
+
+// efiSuite has a kernel that tells how much room there is in EFI variables.
+const efiSuite = "trixie"
 
 // damagedImage returns the steps that build an image, damage it, and arm it.
 func damagedImage(damage string) []string {

@@ -4,6 +4,7 @@ package image
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,8 +24,8 @@ type Needs struct {
 }
 
 // HostModules returns what the running machine needs: the drivers of the devices
-// and of all that they hang on, the file systems, and the drivers of the
-// machine's watchdogs. The tree may be that of another kernel release than the
+// and of all that they hang on, the file systems, the drivers of the machine's
+// watchdogs, and the variables of its firmware. The tree may be that of another kernel release than the
 // running one.
 func HostModules(tree *kmod.Tree, needs Needs) ([]kmod.Module, error) {
 	var drivers []string
@@ -39,7 +40,16 @@ func HostModules(tree *kmod.Tree, needs Needs) ([]kmod.Module, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the drivers of watchdogs: %w", err)
 	}
-	return NamedModules(tree, slices.Concat(drivers, watchdogs), needs)
+	return NamedModules(tree, slices.Concat(drivers, watchdogs, firmwareModules(tree)), needs)
+}
+
+// firmwareModules returns what it takes to reach the variables of the running
+// machine's firmware.
+func firmwareModules(tree *kmod.Tree) []string {
+	if _, err := os.Stat("/sys/firmware/efi/efivars"); err != nil {
+		return nil
+	}
+	return available(tree, []string{"efivarfs"})
 }
 
 // deviceDrivers returns the drivers of a block device and of all that it hangs on.
