@@ -26,7 +26,7 @@ var layers = []struct {
 	{"meaning", "addrxlat kstruct kallsyms btf vmlinux printk memmap pagefilter", "words core"},
 	{"output", "dump lastlog", "words core meaning"},
 	{"target", "target", ""}, // moves bytes and knows no dump
-	{"machine", "config kmod blockdev netconf watchdog kexec efivar", "words"},
+	{"machine", "config kmod blockdev netconf watchdog kexec efivar hook fence", "words"},
 	{"wholes", "collector capture image", "words core meaning output target machine"},
 }
 
