@@ -1,0 +1,226 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+//go:build !image || network
+
+// Package ssh is the target that keeps dumps in a directory of a server with SSH,
+// by SFTP. The server needs nothing but the sftp subsystem of OpenSSH.
+//
+// The server is known by its host key, which has to be in the known_hosts file,
+// and we by a private key; there are no passwords and no questions.
+//
+// # When the connection breaks
+//
+// What is written goes to the server in chunks, of which several are under way.
+// Each is kept until the server has acknowledged it. When the connection breaks,
+// another one is made, and the chunks that were not acknowledged are written
+// again: SFTP writes at offsets, so nothing is there twice. A connection on which
+// the server does not answer keepalives counts as broken. It ends when nothing
+// has been acknowledged for Options.Patience, or the server refuses something.
+package ssh
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pkg/sftp"
+
+	"github.com/ukdump/ukdump/pkg/target"
+)
+
+// Options say where the server is and who we are there.
+type Options struct {
+	User string
+	Host string // name or address
+	Port int    // 0 means 22
+	// Dir is the absolute path of the directory for dumps. What of it is missing is
+	// made.
+	Dir string
+	// Key is a private key without a passphrase, in any format of OpenSSH.
+	Key []byte
+	// KnownHosts is the path of a file with the keys of hosts, see sshd(8).
+	KnownHosts string
+	// Patience is how long nothing may be acknowledged before everything fails; 0
+	// means 90 seconds.
+	Patience time.Duration
+}
+
+// Times of a connection. The server has answerTime for each keepalive.
+const (
+	defaultPatience = 90 * time.Second
+	connectTime     = 15 * time.Second
+	keepaliveEvery  = 5 * time.Second
+	answerTime      = 15 * time.Second
+	retryEvery      = time.Second
+)
+
+// Parse splits an address as kdump.conf has it: "user@host", "user@host:port" or
+// "user@[fe80::1]:port". An IPv6 address alone needs no brackets.
+func Parse(address string) (Options, error) {
+	wrong := fmt.Errorf("%.80q is not USER@HOST or USER@HOST:PORT, such as kdump@dumps.example.org", address)
+	user, host, ok := strings.Cut(address, "@")
+	if !ok || user == "" || host == "" || strings.ContainsAny(address, " \t/\\") || strings.HasPrefix(host, ":") {
+		return Options{}, wrong
+	}
+	o := Options{User: user, Host: host}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Is6() {
+		return o, nil
+	}
+	if inside, bracketed := strings.CutPrefix(host, "["); bracketed && strings.HasSuffix(inside, "]") {
+		host += ":22"
+	}
+	if !strings.Contains(host, ":") {
+		return o, nil
+	}
+	host, port, err := net.SplitHostPort(host)
+	n, portErr := strconv.ParseUint(port, 10, 16)
+	if err != nil || portErr != nil || n == 0 || host == "" || strings.ContainsAny(host, "[]@") {
+		return Options{}, wrong
+	}
+	o.Host, o.Port = host, int(n)
+	return o, nil
+}
+
+// Store is a directory on a server. It implements target.Store and
+// target.Notebook.
+type Store struct {
+	opts Options
+	auth *auth
+
+	dialing  sync.Mutex // held while a connection is made
+	mu       sync.Mutex
+	conn     *conn     // the last one; nil: there was none
+	progress time.Time // when the server has last acknowledged something
+	closed   bool
+}
+
+// Open connects to the server and makes the directory, if it is missing.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	auth, err := newAuth(o)
+	if err != nil {
+		return nil, err
+	}
+	o.Patience = cmp.Or(o.Patience, defaultPatience)
+	o.Port = cmp.Or(o.Port, 22)
+	s := &Store{opts: o, auth: auth, progress: time.Now()}
+	err = s.do(ctx, func(c *sftp.Client) error { return makeParents(c, o.Dir) })
+	if err != nil {
+		s.Close()
+		return nil, fmt.Errorf("%v: %w", s, err)
+	}
+	return s, nil
+}
+
+// makeParents makes a directory and those above it.
+func makeParents(c *sftp.Client, dir string) error {
+	if info, err := c.Stat(dir); err == nil {
+		if !info.IsDir() {
+			return &finalError{fmt.Errorf("%s is not a directory", dir)}
+		}
+		return nil
+	}
+	if parent := path.Dir(dir); parent != dir {
+		if err := makeParents(c, parent); err != nil {
+			return err
+		}
+	}
+	return makeDir(c, dir)
+}
+
+// makeDir makes a directory that nobody else can look into.
+func makeDir(c *sftp.Client, dir string) error {
+	if err := c.Mkdir(dir); err != nil {
+		return fmt.Errorf("making %s: %w", dir, err)
+	}
+	return c.Chmod(dir, 0o700)
+}
+
+// maxNames bounds how many names Make tries.
+const maxNames = 1000
+
+// Make implements target.Store.
+func (s *Store) Make(ctx context.Context, name string) (target.Target, error) {
+	dir := ""
+	err := s.do(ctx, func(c *sftp.Client) error {
+		for n := 1; n <= maxNames; n++ {
+			dir = path.Join(s.opts.Dir, name)
+			if n > 1 {
+				dir += "-" + strconv.Itoa(n)
+			}
+			if _, err := c.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+			return makeDir(c, dir)
+		}
+		return &finalError{fmt.Errorf("%s has %d directories with the name %s", s.opts.Dir, maxNames, name)}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%v: %w", s, err)
+	}
+	return &Dir{store: s, path: dir}, nil
+}
+
+// Close implements target.Store.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	if s.conn != nil {
+		s.conn.close()
+	}
+	return nil
+}
+
+// String implements target.Store.
+func (s *Store) String() string { return s.at(s.opts.Dir) }
+
+// at names a path on the server, as scp does.
+func (s *Store) at(path string) string {
+	host := s.opts.Host
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return s.opts.User + "@" + host + ":" + path
+}
+
+// Dir is a directory for one dump. It implements target.Target.
+type Dir struct {
+	store *Store
+	path  string
+}
+
+// String implements target.Target.
+func (d *Dir) String() string { return d.store.at(d.path) }
+
+// Free implements target.Target.
+func (d *Dir) Free(ctx context.Context) (free int64, err error) {
+	err = d.store.do(ctx, func(c *sftp.Client) (err error) {
+		free, err = freeSpace(c, d.path)
+		return err
+	})
+	return free, err
+}
+
+// freeSpace asks the server how much may still be written.
+func freeSpace(c *sftp.Client, path string) (int64, error) {
+	if _, ok := c.HasExtension("statvfs@openssh.com"); !ok {
+		return 0, fmt.Errorf("the server does not say how much space is left: %w", errors.ErrUnsupported)
+	}
+	stat, err := c.StatVFS(path)
+	if err != nil {
+		return 0, err
+	}
+	return int64(min(stat.Bavail, 1<<40) * min(stat.Frsize, 1<<20)), nil
+}

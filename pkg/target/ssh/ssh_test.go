@@ -1,0 +1,507 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package ssh
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ukdump/ukdump/pkg/target"
+	"github.com/ukdump/ukdump/pkg/target/targettest"
+)
+
+// server is an OpenSSH server of the test's own, and a client's keys for it.
+type server struct {
+	dir  string
+	port int
+	cmd  *exec.Cmd
+	opts Options // for dir/data
+}
+
+// newServer starts a server, or skips.
+func newServer(t testing.TB) *server {
+	t.Helper()
+	for _, program := range []string{"/usr/sbin/sshd", "/usr/bin/ssh-keygen"} {
+		if _, err := os.Stat(program); err != nil {
+			t.Skipf("%v (Debian: openssh-server)", err)
+		}
+	}
+	if os.Geteuid() == 0 {
+		// Where sshd locks its children in. On a machine that runs sshd it is there.
+		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
+			t.Skip(err)
+		}
+	}
+	s := &server{dir: t.TempDir(), port: freePort(t)}
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"host", "client", "other"} {
+		keygen(t, filepath.Join(s.dir, key))
+	}
+	s.copy(t, "client.pub", "authorized")
+	s.trust(t, "host.pub")
+	config := fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %[2]s/host\nAuthorizedKeysFile %[2]s/authorized\n"+
+		"PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nSubsystem sftp internal-sftp\n",
+		s.port, s.dir)
+	if err := os.WriteFile(filepath.Join(s.dir, "config"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	key, err := os.ReadFile(filepath.Join(s.dir, "client"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.opts = Options{User: me.Username, Host: "127.0.0.1", Port: s.port, Dir: filepath.Join(s.dir, "data"), Key: key,
+		KnownHosts: filepath.Join(s.dir, "known")}
+	s.start(t)
+	t.Cleanup(s.stop)
+	return s
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func keygen(t testing.TB, file string) {
+	t.Helper()
+	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file).CombinedOutput(); err != nil {
+		t.Fatalf("ssh-keygen: %v\n%s", err, out)
+	}
+}
+
+func (s *server) copy(t testing.TB, from, to string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.dir, from))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, to), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// trust makes the known_hosts file, in which the server has that key.
+func (s *server) trust(t testing.TB, key string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.dir, key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := fmt.Sprintf("[127.0.0.1]:%d %s", s.port, text)
+	if err := os.WriteFile(filepath.Join(s.dir, "known"), []byte(line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// start starts the server, with its own process group, and waits until it takes
+// connections.
+func (s *server) start(t testing.TB) {
+	t.Helper()
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	s.cmd = exec.Command("/usr/sbin/sshd", "-D", "-e", "-f", filepath.Join(s.dir, "config"))
+	s.cmd.Stderr = log
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port))
+		if err == nil {
+			c.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			text, _ := os.ReadFile(log.Name())
+			t.Skipf("sshd does not start here: %v\n%s", err, text)
+		}
+	}
+}
+
+// sessions returns the processes of the server's connections, and theirs.
+func (s *server) sessions() []int {
+	var all []int
+	parents := []int{s.cmd.Process.Pid}
+	for len(parents) > 0 {
+		out, _ := exec.Command("pgrep", "-P", fmt.Sprint(parents[0])).Output()
+		parents = parents[1:]
+		for _, field := range strings.Fields(string(out)) {
+			pid := 0
+			fmt.Sscan(field, &pid)
+			all, parents = append(all, pid), append(parents, pid)
+		}
+	}
+	return all
+}
+
+func (s *server) signal(signal syscall.Signal) {
+	for _, pid := range s.sessions() {
+		syscall.Kill(pid, signal)
+	}
+}
+
+// stop ends the server and its connections.
+func (s *server) stop() {
+	if s.cmd == nil {
+		return
+	}
+	sessions := s.sessions()
+	s.cmd.Process.Kill()
+	s.cmd.Wait()
+	for _, pid := range sessions {
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
+	s.cmd = nil
+}
+
+// open opens the store and makes a directory in it.
+func (s *server) open(t *testing.T) target.Target {
+	t.Helper()
+	store, err := Open(t.Context(), s.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	dir, err := store.Make(t.Context(), "dump")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestConformance(t *testing.T) {
+	s := newServer(t)
+	targettest.Run(t, s.open(t), func(name string) ([]byte, error) {
+		return os.ReadFile(filepath.Join(s.opts.Dir, "dump", name))
+	})
+}
+
+func TestStore(t *testing.T) {
+	s := newServer(t)
+	store, err := Open(t.Context(), s.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	for _, want := range []string{"x", "x-2", "x-3"} {
+		dir, err := store.Make(t.Context(), "x")
+		if err != nil || !strings.HasSuffix(dir.String(), ":"+s.opts.Dir+"/"+want) {
+			t.Errorf("Make = %v, %v, want %s", dir, err, want)
+		}
+		info, err := os.Stat(filepath.Join(s.opts.Dir, want))
+		if err != nil || info.Mode() != os.ModeDir|0o700 {
+			t.Errorf("%s: %v, %v, want a directory with mode 0700", want, info, err)
+		}
+	}
+	for _, text := range []string{"one", "another one", ""} {
+		if err := store.WriteNote("note", []byte(text)); err != nil {
+			t.Fatalf("WriteNote(%q): %v", text, err)
+		}
+		if got, err := store.ReadNote("note"); err != nil || string(got) != text {
+			t.Errorf("ReadNote = %q, %v, want %q", got, err, text)
+		}
+	}
+	store.Close()
+	if _, err := store.Make(t.Context(), "y"); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("Make after Close = %v, want %v", err, os.ErrClosed)
+	}
+}
+
+// random returns so many bytes.
+func random(n int) []byte {
+	b := make([]byte, n)
+	r := rand.NewChaCha8([32]byte{})
+	r.Read(b)
+	return b
+}
+
+// TestInterrupted does things to the server while a file is on its way.
+func TestInterrupted(t *testing.T) {
+	for name, act := range map[string]func(*testing.T, *server){
+		"connection killed": func(_ *testing.T, s *server) { s.signal(syscall.SIGKILL) },
+		"server restarted": func(t *testing.T, s *server) {
+			s.stop()
+			s.start(t)
+		},
+		// Keepalives tell that a connection is dead: the next one has a new process.
+		"connection stands still": func(_ *testing.T, s *server) { s.signal(syscall.SIGSTOP) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t)
+			dir := s.open(t)
+			f, err := dir.Create(t.Context(), "vmcore", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := random(24<<20 + 123)
+			for i := range 8 {
+				if i == 3 || i == 6 {
+					act(t, s)
+				}
+				from, to := i*len(text)/8, (i+1)*len(text)/8
+				if _, err := f.(io.WriterAt).WriteAt(text[from:to], int64(from)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := f.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			got, err := os.ReadFile(filepath.Join(s.opts.Dir, "dump/vmcore"))
+			if err != nil || !bytes.Equal(got, text) {
+				t.Errorf("the server has %d bytes, %v, want the %d that were sent", len(got), err, len(text))
+			}
+		})
+	}
+}
+
+// TestGone has a server that does not come back, and one that comes back without
+// what it had acknowledged.
+func TestGone(t *testing.T) {
+	for name, test := range map[string]struct {
+		act  func(*testing.T, *server)
+		want error
+	}{
+		"for good": {func(_ *testing.T, s *server) { s.stop() }, errImpatient},
+		"restored": {func(t *testing.T, s *server) {
+			s.stop()
+			if err := os.Truncate(filepath.Join(s.opts.Dir, "dump/vmcore"+target.Incomplete), 10); err != nil {
+				t.Error(err)
+			}
+			s.start(t)
+		}, errLost},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t)
+			s.opts.Patience = 2 * time.Second
+			f, err := s.open(t).Create(t.Context(), "vmcore", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			write := func() { _, err = f.Write(random(8 << 20)) }
+			if write(); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.(*File).settle(); err != nil {
+				t.Fatal(err)
+			}
+			test.act(t, s)
+			for range 3 {
+				if write(); err != nil {
+					break
+				}
+			}
+			if commitErr := f.Commit(); err == nil {
+				err = commitErr
+			}
+			if !errors.Is(err, test.want) {
+				t.Errorf("the error is %v, want %v", err, test.want)
+			}
+			if _, err := os.Stat(filepath.Join(s.opts.Dir, "dump/vmcore")); err == nil {
+				t.Error("there is a vmcore, as if it were complete")
+			}
+		})
+	}
+}
+
+// TestRefused has keys that do not fit, a name that does not exist, and a
+// directory that cannot be made. Nothing of that is worth a second try.
+func TestRefused(t *testing.T) {
+	s := newServer(t)
+	if err := os.WriteFile(filepath.Join(s.dir, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.ReadFile(filepath.Join(s.dir, "other"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name   string
+		change func(*Options)
+		want   string
+	}{
+		{"our key", func(o *Options) { o.Key = other }, "the server does not take the key SHA256:"},
+		{"no key", func(o *Options) { o.Key = nil }, "the private key: "},
+		{"user", func(o *Options) { o.User = "nobody-has-this-name" }, "the server does not take the key SHA256:"},
+		{"name", func(o *Options) { o.Host = "no.such.host.invalid" }, "no.such.host.invalid"},
+		{"directory", func(o *Options) { o.Dir = filepath.Join(s.dir, "file/x") }, "file is not a directory"},
+		{"hosts", func(o *Options) { o.KnownHosts = "/nowhere/hosts" }, "/nowhere/hosts"},
+		{"unknown host", func(o *Options) { o.KnownHosts = "/dev/null" }, "/dev/null has none for it; it shows ssh-ed25519 SHA256:"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			o := s.opts
+			test.change(&o)
+			began := time.Now()
+			store, err := Open(t.Context(), o)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("Open = %v, %v, want an error with %q", store, err, test.want)
+			}
+			if time.Since(began) > defaultPatience {
+				t.Errorf("it took %v", time.Since(began))
+			}
+		})
+	}
+	t.Run("host key", func(t *testing.T) {
+		s.trust(t, "other.pub")
+		_, err := Open(t.Context(), s.opts)
+		if err == nil || !strings.Contains(err.Error(), "this may be another machine that pretends to be it") {
+			t.Errorf("Open = %v, want that the key is another one", err)
+		}
+	})
+}
+
+// TestCancel has calls return when their context ends, although the server says
+// nothing.
+func TestCancel(t *testing.T) {
+	s := newServer(t)
+	dir := s.open(t)
+	s.signal(syscall.SIGSTOP)
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, errImpatient)
+	defer cancel()
+	if _, err := dir.Create(ctx, "x", 0); !errors.Is(err, errImpatient) {
+		t.Errorf("Create = %v, want %v", err, errImpatient)
+	}
+	if _, err := dir.Free(ctx); !errors.Is(err, errImpatient) {
+		t.Errorf("Free = %v, want %v", err, errImpatient)
+	}
+}
+
+// TestFull fills the server's disk.
+func TestFull(t *testing.T) {
+	s := newServer(t)
+	if err := os.Mkdir(s.opts.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", s.opts.Dir, "tmpfs", 0, "size=6m"); err != nil {
+		t.Skipf("mounting a small file system: %v", err)
+	}
+	defer unix.Unmount(s.opts.Dir, unix.MNT_DETACH)
+	f, err := s.open(t).Create(t.Context(), "vmcore", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil && f.(*File).end < 64<<20 {
+		_, err = f.Write(random(1 << 20))
+	}
+	if !errors.Is(err, target.ErrNoSpace) {
+		t.Fatalf("Write = %v, want %v", err, target.ErrNoSpace)
+	}
+	if err := f.(*File).Truncate(0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write([]byte("less")); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(s.opts.Dir, "dump/vmcore")); err != nil || string(got) != "less" {
+		t.Errorf("the file has %.20q, %v, want less", got, err)
+	}
+}
+
+func TestParse(t *testing.T) {
+	for address, want := range map[string]Options{
+		"kdump@dumps":                  {User: "kdump", Host: "dumps"},
+		"kdump@dumps.example.org:2222": {User: "kdump", Host: "dumps.example.org", Port: 2222},
+		"kdump@192.0.2.1":              {User: "kdump", Host: "192.0.2.1"},
+		"kdump@2001:db8::1":            {User: "kdump", Host: "2001:db8::1"},
+		"kdump@[2001:db8::1]":          {User: "kdump", Host: "2001:db8::1", Port: 22},
+		"kdump@[fe80::1%eth0]:2222":    {User: "kdump", Host: "fe80::1%eth0", Port: 2222},
+	} {
+		got, err := Parse(address)
+		if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("Parse(%q) = %+v, %v, want %+v", address, got, err, want)
+		}
+	}
+	for _, address := range []string{"", "host", "@host", "user@", "user@:22", "user@host:", "user@host:0", "user@host:65536", "user@host:x", "user@[::1", "user@host/dir", "user@a b"} {
+		if got, err := Parse(address); err == nil {
+			t.Errorf("Parse(%q) = %+v, want an error", address, got)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("kdump@dumps:22")
+	f.Add("kdump@[::1]:22")
+	f.Fuzz(func(t *testing.T, address string) {
+		o, err := Parse(address)
+		if err == nil && (o.User == "" || o.Host == "" || strings.ContainsAny(o.Host, "/[] ") || o.Port < 0 || o.Port > 65535) {
+			t.Errorf("Parse(%q) = %+v", address, o)
+		}
+	})
+}
+
+// BenchmarkUpload is the rate at which a file gets to a server on this machine;
+// BenchmarkSFTP that of OpenSSH's own client.
+func BenchmarkUpload(b *testing.B) {
+	s, size := newServer(b), int64(256<<20)
+	store, err := Open(b.Context(), s.opts)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer store.Close()
+	text := random(4 << 20)
+	b.SetBytes(size)
+	for b.Loop() {
+		dir, err := store.Make(b.Context(), "dump")
+		if err != nil {
+			b.Fatal(err)
+		}
+		f, err := dir.Create(b.Context(), "vmcore", 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for off := int64(0); off < size; off += int64(len(text)) {
+			if _, err := f.Write(text); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := f.Commit(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkSFTP(b *testing.B) {
+	s, size := newServer(b), int64(256<<20)
+	if err := os.MkdirAll(s.opts.Dir, 0o700); err != nil {
+		b.Fatal(err)
+	}
+	from := filepath.Join(b.TempDir(), "from")
+	if err := os.WriteFile(from, bytes.Repeat(random(4<<20), int(size>>22)), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(size)
+	for b.Loop() {
+		cmd := exec.Command("sftp", "-q", "-P", fmt.Sprint(s.port), "-i", filepath.Join(s.dir, "client"),
+			"-o", "UserKnownHostsFile="+s.opts.KnownHosts, "-b", "-", s.opts.User+"@127.0.0.1")
+		cmd.Stdin = strings.NewReader(fmt.Sprintf("put -f %s %s/vmcore\n", from, s.opts.Dir))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			b.Fatalf("sftp: %v\n%s", err, out)
+		}
+	}
+}
