@@ -15,6 +15,8 @@ import (
 var (
 	//go:embed modules
 	modules string
+	//go:embed modules-network
+	networkModules string
 	//go:embed rescue/commands
 	rescueCommands string
 
@@ -26,10 +28,16 @@ var (
 
 // GenericModules returns the names of the drivers for disks and watchdogs of
 // machines of all kinds. Which of them exist depends on the kernel.
-func GenericModules() []string {
-	var names []string
-	for _, line := range lines(modules) {
-		names = append(names, strings.Fields(line)[1:]...) // without the kind of machine
+func GenericModules() []string { return named(modules) }
+
+// GenericNetworkModules returns the names of the drivers for network cards of
+// machines of all kinds.
+func GenericNetworkModules() []string { return named(networkModules) }
+
+// named returns the names in lines that each begin with a kind of machine.
+func named(text string) (names []string) {
+	for _, line := range lines(text) {
+		names = append(names, strings.Fields(line)[1:]...)
 	}
 	return names
 }

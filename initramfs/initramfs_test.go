@@ -48,3 +48,15 @@ func TestGenericModules(t *testing.T) {
 		t.Errorf("GenericModules() = %q has a kind of machine in it", got)
 	}
 }
+
+func TestGenericNetworkModules(t *testing.T) {
+	got := GenericNetworkModules()
+	for _, want := range []string{"virtio_net", "e1000e", "mlx5_core", "vmxnet3", "ena"} {
+		if !slices.Contains(got, want) {
+			t.Errorf("GenericNetworkModules() = %q lacks %s", got, want)
+		}
+	}
+	if slices.Contains(got, "intel") {
+		t.Errorf("GenericNetworkModules() = %q has a maker in it", got)
+	}
+}

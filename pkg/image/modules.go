@@ -21,6 +21,8 @@ type Needs struct {
 	Devices []string
 	// Filesystems are the types of file system that get mounted.
 	Filesystems []string
+	// Names are of further modules, such as those that the network takes.
+	Names []string
 }
 
 // HostModules returns what the running machine needs: the drivers of the devices
@@ -111,7 +113,7 @@ func NamedModules(tree *kmod.Tree, names []string, needs Needs) ([]kmod.Module, 
 		must, may := kmod.ForFilesystem(fsType)
 		required, wanted = append(required, must...), append(wanted, may...)
 	}
-	return tree.Closure(slices.Concat(names, available(tree, wanted), required)...)
+	return tree.Closure(slices.Concat(names, needs.Names, available(tree, wanted), required)...)
 }
 
 // softWatchdog is the module of a watchdog that is a timer of the kernel.

@@ -139,6 +139,9 @@ func ForFilesystem(fsType string) (required, wanted []string) {
 		return []string{"vfat"}, []string{"nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8"}
 	case "xfs":
 		return []string{"xfs"}, []string{"crc32c"}
+	case "nfs":
+		// A kernel may lack a version, and the server be of another.
+		return []string{"nfs"}, []string{"nfsv4", "nfsv3"}
 	case "9p":
 		return []string{"9p", "9pnet_virtio", "virtio_pci"}, nil
 	case "virtiofs":

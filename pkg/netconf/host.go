@@ -190,3 +190,50 @@ func readResolv(file string) (servers []netip.Addr, search []string) {
 	}
 	return first(servers), first(search)
 }
+
+// Cards returns the names of the network cards of this machine that the plan
+// brings up.
+func (p *Plan) Cards() ([]string, error) {
+	here, err := netlink.LinkList()
+	if ignoreInterrupted(err) != nil {
+		return nil, fmt.Errorf("listing the links: %w", err)
+	}
+	var names []string
+	for _, l := range p.Links {
+		switch {
+		case !l.physical():
+		case l.Name == Any:
+			for _, card := range here {
+				if isCard(card) {
+					names = append(names, card.Attrs().Name)
+				}
+			}
+		default:
+			attrs := pick(&l, here)
+			if attrs == nil {
+				return nil, fmt.Errorf("no network card %v here; there are %s", &l, describe(here))
+			}
+			names = append(names, attrs.Name)
+		}
+	}
+	return names, nil
+}
+
+// Modules returns what Up needs of a kernel besides the drivers of network cards.
+// Most kernels have some of it built in.
+func (p *Plan) Modules() []string {
+	modules := []string{"ipv6"}
+	for _, l := range p.Links {
+		if l.VLAN != nil {
+			modules = append(modules, "8021q")
+		}
+		if l.Bond != nil {
+			modules = append(modules, "bonding")
+		}
+		if l.DHCP4 || slices.ContainsFunc(l.Addresses, func(a Address) bool { return a.Leased }) {
+			modules = append(modules, "af_packet")
+		}
+	}
+	slices.Sort(modules)
+	return slices.Compact(modules)
+}
