@@ -122,11 +122,11 @@ func TestFaults(t *testing.T) {
 		happen func(t *testing.T, srv *server, p *proxy, s *Store)
 	}{
 		{"restart", func(t *testing.T, srv *server, p *proxy, s *Store) {
-			srv.stop(t)
+			srv.stop()
 			srv.start(t)
 		}},
 		{"server down for a while", func(t *testing.T, srv *server, p *proxy, s *Store) {
-			srv.stop(t)
+			srv.stop()
 			go func() {
 				time.Sleep(3 * time.Second)
 				srv.start(t)
@@ -180,7 +180,7 @@ func TestDeadline(t *testing.T) {
 				t.Fatal(err)
 			}
 			mustWrite(t, f, make([]byte, firstPart))
-			srv.stop(t)
+			srv.stop()
 			want := reason
 			time.AfterFunc(time.Second, func() {
 				if closed {

@@ -121,15 +121,14 @@ func (f *File) usable() error {
 	return f.failed
 }
 
-// makeRoom makes room in the buffer. It grows as the file does, so that small
-// files are cheap.
+// makeRoom makes room in the buffer. One that a small file does not fill is small.
 func (f *File) makeRoom() {
 	if len(f.buf) < cap(f.buf) {
 		return
 	}
-	size := min(max(2*cap(f.buf), 64<<10), partSize(f.sent+1))
-	if f.sent > 0 {
-		size = partSize(f.sent + 1) // there was a large one before
+	size := partSize(f.sent + 1)
+	if cap(f.buf) == 0 && f.sent == 0 {
+		size = 64 << 10
 	}
 	bigger := make([]byte, len(f.buf), size)
 	copy(bigger, f.buf)

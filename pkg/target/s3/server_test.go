@@ -37,7 +37,7 @@ type server struct {
 }
 
 // newServer starts a server on loopback, or skips.
-func newServer(t *testing.T, dir string, args ...string) *server {
+func newServer(t testing.TB, dir string, args ...string) *server {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Join(dir, bucket), 0o755); err != nil {
 		t.Fatal(err)
@@ -51,13 +51,13 @@ func newServer(t *testing.T, dir string, args ...string) *server {
 	s.args = append([]string{"--access", access, "--secret", secret, "--port", s.address, "--keep-alive"}, args...)
 	// File systems for temporary files may have no extended attributes.
 	s.args = append(s.args, "posix", "--sidecar", t.TempDir(), dir)
-	t.Cleanup(func() { s.stop(t) })
+	t.Cleanup(func() { s.stop() })
 	s.start(t)
 	return s
 }
 
 // start starts the server and waits until it answers.
-func (s *server) start(t *testing.T) {
+func (s *server) start(t testing.TB) {
 	t.Helper()
 	program, err := exec.LookPath("versitygw")
 	if err != nil {
@@ -98,7 +98,7 @@ func (s *server) start(t *testing.T) {
 }
 
 // stop kills the server.
-func (s *server) stop(*testing.T) {
+func (s *server) stop() {
 	if s.cmd != nil && s.cmd.Process != nil {
 		s.cmd.Process.Kill()
 		<-s.gone
@@ -116,7 +116,7 @@ func (s *server) read(name string) ([]byte, error) {
 
 // certificate makes a certificate for loopback and returns the names of the files
 // with it and with its key.
-func certificate(t *testing.T) (pool *x509.CertPool, certFile, keyFile string) {
+func certificate(t testing.TB) (pool *x509.CertPool, certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
