@@ -17,6 +17,7 @@ import (
 	"github.com/ukdump/ukdump/pkg/config"
 	"github.com/ukdump/ukdump/pkg/image"
 	"github.com/ukdump/ukdump/pkg/kmod"
+	"github.com/ukdump/ukdump/pkg/netconf"
 )
 
 const buildHelp = `usage: kdumpctl build [OPTION...]
@@ -75,6 +76,7 @@ type buildOptions struct {
 	generic, noModules bool
 	init               string
 	rescue             optionalFile
+	devices            []string // of the targets, on this machine
 }
 
 func runBuild(args []string, stdout, stderr io.Writer) error {
@@ -191,13 +193,23 @@ func (o *buildOptions) spec(stderr io.Writer) (image.Spec, error) {
 		fmt.Fprintf(stderr, "kdumpctl build: %s\n", warning)
 	}
 	nameMachine(cfg)
-	if spec.Modules, err = o.chooseModules(cfg); err != nil {
+	if err := o.completeTargets(cfg); err != nil {
+		return spec, err
+	}
+	plan, err := o.planNetwork(cfg, stderr)
+	if err != nil {
+		return spec, err
+	}
+	if spec.Modules, err = o.chooseModules(cfg, plan); err != nil {
 		return spec, err
 	}
 	if spec.Files, err = packFiles(cfg); err != nil {
 		return spec, err
 	}
-	spec.Config = []byte(cfg.Text()) // as completed by chooseModules and packFiles
+	if plan != nil {
+		spec.Files = append(spec.Files, image.File{Path: netconf.Path, Data: []byte(plan.Text())})
+	}
+	spec.Config = []byte(cfg.Text()) // as completed by completeTargets and packFiles
 	if spec.Init, err = o.readInit(cfg, stderr); err != nil {
 		return spec, err
 	}
@@ -222,43 +234,52 @@ func readConfig(name string) (*config.Config, error) {
 	return config.Parse(name, string(text), checks())
 }
 
-// chooseModules returns the modules to pack. When the image is for this
-// machine, it looks for the target here and completes the configuration.
-func (o *buildOptions) chooseModules(cfg *config.Config) ([]kmod.Module, error) {
-	thisMachine := !o.generic && !o.noModules && len(o.modules) == 0
+// thisMachine reports whether the image is for the machine that builds it.
+func (o *buildOptions) thisMachine() bool { return !o.generic && !o.noModules && len(o.modules) == 0 }
+
+// completeTargets completes what the configuration says of targets. When the image
+// is for this machine, it looks for them here.
+func (o *buildOptions) completeTargets(cfg *config.Config) error {
 	switch {
-	case thisMachine:
+	case o.thisMachine():
 	case len(cfg.Targets) == 0:
-		return nil, fmt.Errorf("%s names no target: it must, for another machine", o.config)
+		return fmt.Errorf("%s names no target: it must, for another machine", o.config)
 	case cfg.FailureAction == config.DumpToRootfs:
-		return nil, fmt.Errorf("%s: failure_action: dump_to_rootfs is about this machine; for another one, name its root file system as the last target", o.config)
+		return fmt.Errorf("%s: failure_action: dump_to_rootfs is about this machine; for another one, name its root file system as the last target", o.config)
+	default:
+		return nil
 	}
-	var needs image.Needs
-	if thisMachine {
-		mountinfo, err := os.ReadFile("/proc/self/mountinfo")
-		if err != nil {
-			return nil, err
-		}
-		if needs.Devices, err = hostTargets(cfg, parseMounts(string(mountinfo))); err != nil {
-			return nil, err
-		}
+	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
 	}
-	for _, t := range cfg.Targets {
-		if t.OnFilesystem() || t.Shared() {
-			needs.Filesystems = append(needs.Filesystems, t.Kind)
-		}
-	}
+	o.devices, err = hostTargets(cfg, parseMounts(string(mountinfo)))
+	return err
+}
+
+// chooseModules returns the modules to pack.
+func (o *buildOptions) chooseModules(cfg *config.Config, plan *netconf.Plan) ([]kmod.Module, error) {
 	if o.noModules {
 		return nil, nil
+	}
+	needs := image.Needs{Devices: o.devices}
+	for _, t := range cfg.Targets {
+		if t.OnFilesystem() || t.Shared() || t.Kind == "nfs" {
+			needs.Filesystems = append(needs.Filesystems, t.Kind)
+		}
 	}
 	tree, err := kmod.OpenTree(o.moduleDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w (--no-modules if the kernel has none)", err)
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case thisMachine:
+	}
+	if needs.Names, err = o.networkModules(tree, plan); err != nil {
+		return nil, err
+	}
+	switch {
+	case o.thisMachine():
 		return image.HostModules(tree, needs)
 	case o.generic:
 		return image.GenericModules(tree, needs)

@@ -5,8 +5,11 @@ package kdumpctl
 import (
 	"github.com/ukdump/ukdump/pkg/collector"
 	"github.com/ukdump/ukdump/pkg/config"
+	"github.com/ukdump/ukdump/pkg/netconf"
 	"github.com/ukdump/ukdump/pkg/target/encrypt"
 	"github.com/ukdump/ukdump/pkg/target/nfs"
+	"github.com/ukdump/ukdump/pkg/target/s3"
+	"github.com/ukdump/ukdump/pkg/target/ssh"
 )
 
 // checks returns what package config leaves to others: a configuration that the
@@ -18,6 +21,10 @@ func checks() config.Checks {
 			return err
 		},
 		Target: checkAddress,
+		Network: func(value string) error {
+			_, err := netconf.ParseDirective(value)
+			return err
+		},
 		Recipient: func(key string) error {
 			_, err := encrypt.ParseRecipients([]string{key})
 			return err
@@ -29,6 +36,10 @@ func checkAddress(kind, address string) (err error) {
 	switch kind {
 	case "nfs":
 		_, _, err = nfs.Parse(address)
+	case "ssh":
+		_, err = ssh.Parse(address)
+	case "s3":
+		_, err = s3.Parse(address)
 	}
 	return err
 }
