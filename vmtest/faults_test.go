@@ -3,6 +3,7 @@
 package vmtest
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net"
 	"os"
@@ -186,7 +187,7 @@ func crashFault(t *testing.T, f *Fault, root faultRoot, disk, capture string) ti
 		}
 	}
 	watched := make(chan string, 1)
-	go func() { watched <- watch(listener, do, said) }()
+	go func() { watched <- watch(listener, do, said, wake) }()
 
 	console, err := m.Run()
 	logConsole(t, console)
@@ -214,8 +215,9 @@ func crashFault(t *testing.T, f *Fault, root faultRoot, disk, capture string) ti
 }
 
 // watch follows what happens to the machine, until it ends, and returns what
-// QEMU said about it. It does the host's part of the fault.
-func watch(listener net.Listener, do func(*Monitor) error, said <-chan struct{}) string {
+// QEMU said about it. It does the host's part of the fault. Before QEMU ends, it
+// waits for the requests of disks, so wake is called then.
+func watch(listener net.Listener, do func(*Monitor) error, said <-chan struct{}, wake func()) string {
 	monitor, events, err := Listen(listener)
 	if err != nil {
 		return err.Error()
@@ -233,6 +235,9 @@ func watch(listener net.Listener, do func(*Monitor) error, said <-chan struct{})
 				return strings.Join(all, ", ")
 			}
 			all = append(all, fmt.Sprintf("%s %v", event.Name, event.Data))
+			if event.Name == "SHUTDOWN" {
+				wake()
+			}
 		}
 	}
 }
@@ -268,7 +273,7 @@ func checkFault(t *testing.T, f *Fault, saved string) {
 		t.Fatal(err)
 	}
 	for _, dump := range dumps {
-		checkNames(t, dump)
+		checkNames(t, f, dump)
 	}
 	if f.Saved == nil {
 		if len(dumps) > 0 {
@@ -299,8 +304,9 @@ func checkFault(t *testing.T, f *Fault, saved string) {
 	}
 }
 
-// checkNames requires that what has a final name is complete.
-func checkNames(t *testing.T, dir string) {
+// checkNames requires that what has a final name is complete, and that of a dump
+// that was not finished, but ended, the part can be read.
+func checkNames(t *testing.T, f *Fault, dir string) {
 	t.Helper()
 	for _, entry := range listDir(t, dir) {
 		path := filepath.Join(dir, entry.Name())
@@ -308,6 +314,11 @@ func checkNames(t *testing.T, dir string) {
 		case "vmcore":
 			if out, err := exec.Command(ukdump(t), "dumpinfo", "--verify", path).CombinedOutput(); err != nil {
 				t.Errorf("dumpinfo --verify %s: %v\n%s", path, err, out)
+			}
+		case "vmcore-incomplete":
+			// Of one that was cut short, not even the header need be there.
+			if slices.Equal(f.Saved, Part) {
+				wantIncomplete(t, path)
 			}
 		case "vmcore-dmesg.txt":
 			if log := readFile(t, path); !strings.Contains(log, "guest: ") || !strings.HasSuffix(log, "\n") {
@@ -318,5 +329,31 @@ func checkNames(t *testing.T, dir string) {
 				t.Errorf("%s does not have the result", path)
 			}
 		}
+	}
+}
+
+// wantIncomplete requires that the file is a dump that says of itself that it
+// lacks pages, and that the pages in it can be read.
+func wantIncomplete(t *testing.T, path string) {
+	t.Helper()
+	dump := openDump(t, path)
+	const status, incomplete = 424, 8 // DUMP_DH_COMPRESSED_INCOMPLETE
+	if flags := binary.LittleEndian.Uint32(dump.data[status:]); flags&incomplete == 0 {
+		t.Errorf("status %#x of the dump's header, want %#x in it", flags, incomplete)
+	}
+	pages, missing, bad := 0, 0, 0
+	dump.eachPage(func(_ int, _ []byte, err error) {
+		switch {
+		case err == errMissing:
+			missing++
+		case err != nil:
+			bad++
+		default:
+			pages++
+		}
+	})
+	t.Logf("%d pages, %d missing", pages, missing)
+	if pages == 0 || missing == 0 || bad > 0 {
+		t.Errorf("%d pages, %d missing, %d unreadable, want some, some, none", pages, missing, bad)
 	}
 }

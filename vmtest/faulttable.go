@@ -65,6 +65,10 @@ func Faults() []Fault {
 		{Group: kernel, Name: "small-reservation",
 			What:        "crashkernel=64M, far too small for this kernel",
 			Crashkernel: "64M"},
+		{Group: kernel, Name: "no-core",
+			What: "The description of the crashed machine's memory is damaged, and there is no /proc/vmcore",
+			Load: "--append elfcorehdr=0x1000", Saved: []string{"kdump.log"},
+			Log: []string{"core: failed", "dmesg: skipped: core did not succeed", "result=failed"}},
 
 		{Group: program, Name: "manifest-damaged",
 			What: "The manifest of the image is damaged",
