@@ -18,7 +18,6 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	"github.com/ukdump/ukdump/pkg/target"
-	"github.com/ukdump/ukdump/pkg/target/tlsconf"
 )
 
 const (
@@ -98,7 +97,7 @@ func answerOf(err error) minio.ErrorResponse {
 // says, will not change.
 func refused(err error) bool {
 	var certificate *tls.CertificateVerificationError
-	if errors.As(err, &certificate) || errors.Is(err, tlsconf.ErrPin) || errors.Is(err, target.ErrNoSpace) || errors.Is(err, fs.ErrExist) {
+	if errors.As(err, &certificate) || errors.Is(err, target.ErrNoSpace) || errors.Is(err, fs.ErrExist) {
 		return true
 	}
 	answer := answerOf(err)
