@@ -24,6 +24,7 @@ type machine struct {
 	config         string // kdump.conf
 	modules        string // the list of package kmod
 	earlyModules   string // another, of those to be loaded first
+	network        string // the plan of package netconf
 	mount          string // where the target gets mounted
 	shell          string // of the rescue busybox
 	// ours says that the running kernel's settings may be changed. In tests they
@@ -39,6 +40,7 @@ func captureKernel() machine {
 		core:     "/proc/vmcore",
 		config:   config.Path,
 		modules:  kmod.ListPath,
+		network:  "/etc/ukdump/network",
 		mount:    "/mnt",
 		shell:    "/bbin/gosh",
 		ours:     true,

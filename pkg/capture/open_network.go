@@ -6,21 +6,52 @@ package capture
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/ukdump/ukdump/pkg/config"
+	"github.com/ukdump/ukdump/pkg/netconf"
 	"github.com/ukdump/ukdump/pkg/target"
 	"github.com/ukdump/ukdump/pkg/target/encrypt"
 	"github.com/ukdump/ukdump/pkg/target/nfs"
+	"github.com/ukdump/ukdump/pkg/target/ssh"
 )
 
 // networkPhases returns what it takes until a target across the network is open.
 // The network is brought up once.
 func networkPhases(config.Target) []phase {
 	return []phase{
-		{name: "connect", limit: within(2 * time.Minute), do: connect},
+		{name: "network", once: true, limit: within(2 * time.Minute), when: lacksNetwork, do: bringUpNetwork},
+		{name: "connect", limit: within(2 * time.Minute), needs: []string{"network"}, do: connect},
 	}
+}
+
+func lacksNetwork(s state) bool { return !s.networkUp }
+
+// bringUpNetwork does what the plan in the image says. An image without one needs
+// nothing: its kernel has brought up the network.
+func bringUpNetwork(ctx context.Context, r *run, s state) (state, error) {
+	text, err := os.ReadFile(r.machine.network)
+	if errors.Is(err, os.ErrNotExist) {
+		r.log.printf("network: left as it is")
+		s.networkUp = true
+		return s, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	if s.damaged[r.machine.network] {
+		return s, fmt.Errorf("%s is damaged", r.machine.network)
+	}
+	plan, err := netconf.Parse(r.machine.network, string(text))
+	if err != nil {
+		return s, err
+	}
+	err = netconf.Up(ctx, plan, func(line string) { r.log.printf("network: %s", line) })
+	s.networkUp = err == nil
+	return s, err
 }
 
 // connect opens the target's store.
@@ -42,6 +73,18 @@ func openRemote(ctx context.Context, r *run, s state) (target.Store, error) {
 			return nil, err
 		}
 		return opened(nfs.Open(ctx, nfs.Options{Server: server, Export: export, Dir: s.Dir, Mount: r.mountPoint(s)}))
+	case "ssh":
+		o, err := ssh.Parse(s.Address)
+		if err != nil {
+			return nil, err
+		}
+		o.Dir, o.KnownHosts = s.Dir, s.KnownHosts
+		if o.Key, err = os.ReadFile(s.SSHKey); err != nil {
+			return nil, err
+		}
+		return opened(ssh.Open(ctx, o))
+	case "s3":
+		return openBucket(ctx, r, s)
 	}
 	return nil, fmt.Errorf("nobody knows how to reach %s", s.Kind)
 }

@@ -26,6 +26,8 @@ type phase struct {
 	// stall, if not nil, says how long the phase may go without a call of
 	// state.moved before its time counts as over.
 	stall func(state) time.Duration
+	// once says that what the phase has achieved holds for all targets.
+	once bool
 	// last marks the phases that finish the run. They have their time even if
 	// the run's deadline is over.
 	last bool
@@ -106,7 +108,9 @@ func (r *run) end(s state) time.Time {
 // forget lets phases be carried out again.
 func (r *run) forget(phases []phase) {
 	for _, p := range phases {
-		delete(r.succeeded, p.name)
+		if !p.once {
+			delete(r.succeeded, p.name)
+		}
 	}
 }
 
