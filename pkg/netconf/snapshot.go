@@ -112,7 +112,7 @@ func (s *snapshot) addAddr(addr netip.Addr) error {
 		return fmt.Errorf("the route to %v: %w", addr, err)
 	}
 	source, _ := netip.AddrFromSlice(route.Src)
-	if source = source.Unmap(); source.IsValid() && !source.IsLinkLocalUnicast() {
+	if source = source.Unmap(); source.IsValid() && !kernelMakes(addr) {
 		if err := l.addAddress(route.LinkIndex, source); err != nil {
 			return err
 		}
@@ -121,6 +121,10 @@ func (s *snapshot) addAddr(addr netip.Addr) error {
 	l.addDefault(route.LinkIndex, addr)
 	return nil
 }
+
+// kernelMakes reports whether the kernel gives each link an address in the same
+// network as addr, and a route to it.
+func kernelMakes(addr netip.Addr) bool { return addr.Is6() && addr.IsLinkLocalUnicast() }
 
 // routeTo returns the route that packets to addr take, with the gateway and the
 // source, and with the destination of the entry of the routing table that it is.
@@ -183,7 +187,7 @@ func (l *Link) addRoute(route netlink.Route, to netip.Addr) {
 	r := Route{Dst: toPrefix(route.Dst), Metric: route.Priority, MTU: route.MTU}
 	if gateway, ok := netip.AddrFromSlice(route.Gw); ok {
 		r.Gateway = gateway.Unmap()
-	} else if to.IsLinkLocalUnicast() || slices.ContainsFunc(l.Addresses, func(a Address) bool {
+	} else if kernelMakes(to) || slices.ContainsFunc(l.Addresses, func(a Address) bool {
 		return a.Contains(to) && a.Bits() <= r.Dst.Bits()
 	}) {
 		return
