@@ -29,6 +29,9 @@ func markedFirmware(s state) bool { return s.marked }
 // openFirmware opens the variables of the machine's firmware, if it has any, reads
 // the marks of earlier runs and adds that of this one.
 func openFirmware(_ context.Context, r *run, s state) (state, error) {
+	if !r.machine.ours {
+		return s, nil
+	}
 	dir := filepath.Join(r.machine.sys, efivars)
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 		return s, nil

@@ -112,6 +112,9 @@ func keepInFirmware(ctx context.Context, r *run, s state, dmesg, report []byte) 
 // keepInMemory writes the texts to memory that the next boot finds as it is, on
 // machines that have such.
 func keepInMemory(_ context.Context, r *run, _ state, dmesg, report []byte) error {
+	if !r.machine.ours {
+		return errors.New("this is no capture kernel")
+	}
 	f, err := os.OpenFile(filepath.Join(r.machine.dev, pmsg), os.O_WRONLY, 0)
 	if err != nil {
 		return err
