@@ -6,24 +6,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"hash/crc32"
 	"math/rand/v2"
 	"testing"
 
 	"github.com/ukdump/ukdump/pkg/compress"
-	"github.com/ukdump/ukdump/pkg/diskdump"
-	"github.com/ukdump/ukdump/pkg/mem"
 )
-
-// collide changes page so that its CRC-32C stays what it is: it adds the
-// generator polynomial, x^32 + 0x1edc6f41, somewhere in it.
-func collide(page []byte) {
-	const generator uint64 = 1<<32 | 0x1edc6f41
-	for i := range 33 {
-		bit := byte(generator>>(32-i)) & 1
-		page[100+i/8] ^= bit << (i % 8)
-	}
-}
 
 func TestCopies(t *testing.T) {
 	useCPUs(t, 4)
@@ -35,13 +22,12 @@ func TestCopies(t *testing.T) {
 		random.Read(page[:1+i*40])
 		memory = append(memory, page...)
 	}
-	// The last two differ, but have the same checksum.
+	// The last two differ where the hash does not look.
 	last := memory[(distinct-1)*4096:]
 	copy(last, memory[(distinct-2)*4096:])
-	collide(last)
-	if a, b := last, memory[(distinct-2)*4096:][:4096]; bytes.Equal(a, b) ||
-		crc32.Checksum(a, crc32.MakeTable(crc32.Castagnoli)) != crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) {
-		t.Fatal("the pages do not have the same checksum")
+	last[100] ^= 1
+	if hash(last) != hash(memory[(distinct-2)*4096:][:4096]) {
+		t.Fatal("the pages do not have the same hash")
 	}
 	segments := []segment{
 		{0, 0, distinct},    // each once
@@ -68,9 +54,9 @@ func TestCopies(t *testing.T) {
 				if lost, d := c.check(t, &f); lost != 0 || marked(d) {
 					t.Errorf("%d pages lost", lost)
 				}
-				// The two with the same checksum displace each other twice.
-				if want := c.ram.Count() - distinct - 4; stats.Copies != want {
-					t.Errorf("%d copies found, want %d", stats.Copies, want)
+				// Pages whose hashes fall together displace each other.
+				if all := c.ram.Count() - distinct; stats.Copies > all || stats.Copies < all-all/10 {
+					t.Errorf("%d copies found, want %d or a few less", stats.Copies, all)
 				}
 				if first == nil {
 					first = f.b
@@ -82,37 +68,38 @@ func TestCopies(t *testing.T) {
 	}
 }
 
-// TestCopiesUnreadable finds a copy of a page that can no longer be read.
-func TestCopiesUnreadable(t *testing.T) {
-	s := &forgetful{data: make([]byte, 4096)}
-	c := newCopies(s, 4096)
-	hash := diskdump.Sum(0, s.data)
-	desc := diskdump.Desc{Offset: 1, Size: 2, Codec: compress.Zstd}
-	c.add(hash, 1, desc)
-	if d, ok := c.find(hash, 2); !ok || d != desc {
-		t.Errorf("find = %v, %v, want the page", d, ok)
+// TestHolds compares what a stream knows with the file.
+func TestHolds(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	var f memFile
+	s := newStream(&f, 4096)
+	held := 0
+	for range 4000 {
+		p := bytes.Repeat([]byte{byte(random.IntN(2))}, 1+random.IntN(3000))
+		if err := s.append(p); err != nil {
+			t.Fatal(err)
+		}
+		switch random.IntN(500) {
+		case 0:
+			s.flush()
+		case 1:
+			s.skip(100)
+		}
+		off := max(s.end()-random.Int64N(3*dataChunk), 0)
+		whole := append(append(bytes.Clone(f.b), make([]byte, s.off-int64(len(f.b)))...), s.buf...)
+		want := off <= int64(len(whole)) && bytes.HasPrefix(whole[off:], p)
+		got := s.holds(off, p)
+		if got && !want {
+			t.Fatalf("%d bytes of %d at %d are held, but not there", len(p), p[0], off)
+		}
+		if want && !got && off >= s.off-int64(len(s.old)) {
+			t.Fatalf("%d bytes of %d at %d are in memory, but not found", len(p), p[0], off)
+		}
+		if got {
+			held++
+		}
 	}
-	s.gone = 1
-	if d, ok := c.find(hash, 2); ok {
-		t.Errorf("find = %v although the first page cannot be read", d)
+	if held < 100 {
+		t.Errorf("%d of 4000 pieces are held", held)
 	}
-	s.gone = 2
-	if d, ok := c.find(hash, 2); ok {
-		t.Errorf("find = %v although the second page cannot be read", d)
-	}
-}
-
-// forgetful is memory of which every page is the same, but for one that cannot
-// be read.
-type forgetful struct {
-	data []byte
-	gone mem.PFN
-}
-
-func (f *forgetful) ReadPhys(p []byte, addr mem.PhysAddr) error {
-	if addr.PFN(12) == f.gone {
-		return mem.ErrUnreadable
-	}
-	copy(p, f.data)
-	return nil
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/ukdump/ukdump/pkg/compress"
 	"github.com/ukdump/ukdump/pkg/diskdump"
-	"github.com/ukdump/ukdump/pkg/mem"
 )
 
 // pipeline is a dump being written.
@@ -36,12 +35,13 @@ func newPipeline(out io.WriterAt, job *Job) (*pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
+	data := newStream(out, frame.DataOffset())
 	p := &pipeline{
 		job: job, out: out, frame: frame, crew: crew,
-		data:   newStream(out, frame.DataOffset()),
+		data:   data,
 		descs:  newDescs(out, job.Meta.Order, frame.DescsOffset()),
 		rank:   newRanker(job),
-		copies: newCopies(job.Source, job.Pages.PageSize),
+		copies: newCopies(data),
 	}
 	p.stats.Pages = frame.Descs()
 	return p, nil
@@ -144,7 +144,7 @@ func (p *pipeline) store(b *batch) error {
 				d = p.last
 			case stored:
 				var err error
-				if d, err = p.storePage(data[:pg.size], pg.codec, pfn); err != nil {
+				if d, err = p.storePage(data[:pg.size], pg.codec); err != nil {
 					return err
 				}
 				data = data[pg.size:]
@@ -158,16 +158,14 @@ func (p *pipeline) store(b *batch) error {
 	return nil
 }
 
-// storePage puts the data of a page into the file, unless that of a page with
-// the same contents is there.
-func (p *pipeline) storePage(data []byte, codec compress.Codec, pfn mem.PFN) (diskdump.Desc, error) {
-	hash := diskdump.Sum(0, data)
-	if d, ok := p.copies.find(hash, pfn); ok {
-		return d, nil
+// storePage puts the data of a page into the file, unless it is there.
+func (p *pipeline) storePage(data []byte, codec compress.Codec) (diskdump.Desc, error) {
+	d, same := p.copies.find(data, codec)
+	if same {
+		return *d, nil
 	}
-	d := diskdump.Desc{Offset: uint64(p.data.end()), Size: uint32(len(data)), Codec: codec}
-	p.copies.add(hash, pfn, d)
-	return d, p.data.append(data)
+	*d = diskdump.Desc{Offset: uint64(p.data.end()), Size: uint32(len(data)), Codec: codec}
+	return *d, p.data.append(data)
 }
 
 func (p *pipeline) flushData() error {

@@ -3,6 +3,7 @@
 package dump
 
 import (
+	"bytes"
 	"io"
 
 	"github.com/ukdump/ukdump/pkg/diskdump"
@@ -18,11 +19,12 @@ type stream struct {
 	out io.WriterAt
 	off int64 // where buf goes
 	buf []byte
+	old []byte // what was written last, in front of off
 	sum uint32 // of what was written
 }
 
 func newStream(out io.WriterAt, off int64) *stream {
-	return &stream{out: out, off: off, buf: make([]byte, 0, dataChunk)}
+	return &stream{out: out, off: off, buf: make([]byte, 0, dataChunk), old: make([]byte, 0, dataChunk)}
 }
 
 // end returns the place in the file behind everything appended so far.
@@ -51,7 +53,24 @@ func (s *stream) skip(n int64) error {
 		return err
 	}
 	s.off += n
+	s.old = s.old[:0]
 	return nil
+}
+
+// holds reports whether p is what was appended at off, as far as that is still
+// in memory.
+func (s *stream) holds(off int64, p []byte) bool {
+	if at := off - (s.off - int64(len(s.old))); at < 0 {
+		return false
+	} else if at < int64(len(s.old)) {
+		old := s.old[at:]
+		n := min(len(old), len(p))
+		if !bytes.Equal(old[:n], p[:n]) {
+			return false
+		}
+		p, off = p[n:], s.off
+	}
+	return bytes.HasPrefix(s.buf[min(int(off-s.off), len(s.buf)):], p)
 }
 
 // flush writes what is left in the buffer. After an error, off is behind what
@@ -63,6 +82,11 @@ func (s *stream) flush() error {
 	n, err := s.out.WriteAt(s.buf, s.off)
 	s.sum = diskdump.Sum(s.sum, s.buf[:n])
 	s.off += int64(n)
-	s.buf = append(s.buf[:0], s.buf[n:]...)
-	return err
+	if err != nil {
+		s.old = s.old[:0]
+		s.buf = append(s.buf[:0], s.buf[n:]...)
+		return err
+	}
+	s.old, s.buf = s.buf, s.old[:0]
+	return nil
 }
