@@ -94,7 +94,7 @@ func step(name string, args []string) error {
 		return unix.Mount(args[1], args[2], args[0], 0, "")
 	case "write":
 		text := strings.ReplaceAll(strings.Join(args[1:], " "), "|", "\n") + "\n"
-		return os.WriteFile(args[0], []byte(text), 0o644)
+		return os.WriteFile(args[0], []byte(text), 0o600) // some are secrets
 	case "network":
 		return network(args[0], args[1:])
 	case "dial":
