@@ -206,6 +206,9 @@ func (o *buildOptions) spec(stderr io.Writer) (image.Spec, error) {
 	if spec.Files, err = packFiles(cfg); err != nil {
 		return spec, err
 	}
+	if spec.Programs, err = packPrograms(cfg, stderr); err != nil {
+		return spec, fmt.Errorf("%s: %w", o.config, err)
+	}
 	if plan != nil {
 		spec.Files = append(spec.Files, image.File{Path: netconf.Path, Data: []byte(plan.Text())})
 	}
@@ -277,6 +280,12 @@ func (o *buildOptions) chooseModules(cfg *config.Config, plan *netconf.Plan) ([]
 	}
 	if needs.Names, err = o.networkModules(tree, plan); err != nil {
 		return nil, err
+	}
+	for _, name := range cfg.ExtraModules {
+		if len(tree.Resolve(name)) == 0 {
+			return nil, fmt.Errorf("%s: extra_modules: %s has no module %q", o.config, o.moduleDir, name)
+		}
+		needs.Names = append(needs.Names, name)
 	}
 	switch {
 	case o.thisMachine():

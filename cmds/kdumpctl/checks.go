@@ -5,6 +5,7 @@ package kdumpctl
 import (
 	"github.com/ukdump/ukdump/pkg/collector"
 	"github.com/ukdump/ukdump/pkg/config"
+	"github.com/ukdump/ukdump/pkg/fence"
 	"github.com/ukdump/ukdump/pkg/netconf"
 	"github.com/ukdump/ukdump/pkg/target/encrypt"
 	"github.com/ukdump/ukdump/pkg/target/nfs"
@@ -23,6 +24,10 @@ func checks() config.Checks {
 		Target: checkAddress,
 		Network: func(value string) error {
 			_, err := netconf.ParseDirective(value)
+			return err
+		},
+		Fence: func(args []string) error {
+			_, err := fence.ParseOptions(args)
 			return err
 		},
 		Recipient: func(key string) error {

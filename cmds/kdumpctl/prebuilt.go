@@ -24,7 +24,7 @@ const rescueBinary = "rescue/bb"
 // serves the configuration. They differ in the build tags that come after "image".
 func imageBinary(cfg *config.Config) string {
 	name := "ukdump-image"
-	if len(cfg.Encrypt) > 0 {
+	if len(cfg.Encrypt) > 0 || len(cfg.FenceNodes) > 0 {
 		name = "ukdump-image-network"
 	}
 	for _, t := range cfg.Targets {

@@ -18,8 +18,8 @@ func keys() []string {
 	var c Config
 	keys := slices.Concat(targets(), aboutTargets(), []string{"network", "machine", "encrypt", "core_collector",
 		"final_action", "failure_action"})
-	for _, h := range c.hooks() {
-		keys = append(keys, h.key)
+	for _, p := range c.programs() {
+		keys = append(keys, p.key)
 	}
 	for _, l := range c.lists() {
 		keys = append(keys, l.key)
@@ -30,9 +30,9 @@ func keys() []string {
 	return slices.Concat(keys, inherited(), meaningless())
 }
 
-// hook, list and duration are keys with values of one form each.
+// program, list and duration are keys with values of one form each.
 type (
-	hook struct {
+	program struct {
 		key   string
 		value *string
 	}
@@ -46,8 +46,8 @@ type (
 	}
 )
 
-func (c *Config) hooks() []hook {
-	return []hook{{"kdump_pre", &c.Pre}, {"kdump_post", &c.Post}, {"kdump_emergency", &c.Emergency}}
+func (c *Config) programs() []program {
+	return []program{{"kdump_pre", &c.Pre}, {"kdump_post", &c.Post}, {"kdump_emergency", &c.Emergency}}
 }
 
 func (c *Config) lists() []list {
@@ -166,9 +166,9 @@ func (c *Config) setOwn(key, value string, checks Checks) (err error) {
 	case "failure_action":
 		c.FailureAction, err = parseAction(value, Reboot, Halt, PowerOff, Shell, DumpToRootfs)
 	}
-	for _, h := range c.hooks() {
-		if h.key == key {
-			*h.value, err = parseProgram(value)
+	for _, p := range c.programs() {
+		if p.key == key {
+			*p.value, err = parseProgram(value)
 		}
 	}
 	words := strings.Fields(value)

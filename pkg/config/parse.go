@@ -134,9 +134,9 @@ func (c *Config) Text() string {
 	line("core_collector", strings.Join(c.CoreCollector, " "))
 	line("final_action", string(c.FinalAction))
 	line("failure_action", string(c.FailureAction))
-	for _, h := range c.hooks() {
-		if *h.value != "" {
-			line(h.key, *h.value)
+	for _, p := range c.programs() {
+		if *p.value != "" {
+			line(p.key, *p.value)
 		}
 	}
 	for _, l := range c.lists() {

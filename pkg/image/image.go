@@ -12,6 +12,7 @@
 //	lib/modules/RELEASE/*.ko  these modules, decompressed, side by side
 //	dev/…           the few nodes that exist before devtmpfs is mounted
 //	bbin/…          the rescue busybox and its links, if there is to be one
+//	…               programs that the configuration names, where they are on the host
 //
 // The memory that the unpacked files take is lost to the capture, so nothing
 // else is in it. The same inputs give the same bytes: no time, owner or order
@@ -47,12 +48,15 @@ type Spec struct {
 	// that it is to be called by.
 	Rescue         []byte
 	RescueCommands []string
+	// Programs are what the configuration has run, with all that it needs.
+	Programs []File
 }
 
-// File is a file for the image that only its owner may read there.
+// File is a file for the image, or a symbolic link.
 type File struct {
 	Path string // absolute
 	Data []byte
+	Link string // what it is a link to; "" for a file
 }
 
 // Paths in the image.
@@ -136,7 +140,14 @@ func (s Spec) records() ([]cpio.Record, error) {
 		records = append(records, newDirectories(path.Dir(f.path), seen)...)
 		records = append(records, cpio.StaticFile(f.path, string(f.data), f.perm))
 	}
-	return append(records, s.rescueLinks()...), nil
+	records = append(records, s.rescueLinks()...)
+	for _, f := range s.Programs {
+		if f.Link != "" {
+			records = append(records, newDirectories(path.Dir(f.Path), seen)...)
+			records = append(records, cpio.Symlink(f.Path, f.Link))
+		}
+	}
+	return records, nil
 }
 
 // base returns what the kernel and PID 1 expect to find: mount points, and the
@@ -184,6 +195,11 @@ func (s Spec) files() ([]file, error) {
 	files = append(files, withList...)
 	if s.Rescue != nil {
 		files = append(files, file{RescueDir + "/bb", 0o755, s.Rescue})
+	}
+	for _, f := range s.Programs {
+		if f.Link == "" {
+			files = append(files, file{f.Path, 0o755, f.Data})
+		}
 	}
 
 	var entries []manifest.Entry

@@ -33,7 +33,7 @@ type Image struct {
 
 // Part sums up the files of one kind.
 type Part struct {
-	Name  string // "init", "config", "modules", "rescue" or "lists"
+	Name  string // "init", "config", "modules", "rescue", "lists" or "programs"
 	Files int
 	Bytes int64
 }
@@ -142,25 +142,34 @@ func find(files []file, path string) []byte {
 	return nil
 }
 
-// parts are the kinds of files, by the beginnings of their paths; the first
-// that fits counts.
-var parts = []struct{ name, prefix string }{
-	{"init", InitPath}, {"config", config.Path}, {"modules", moduleDir + "/"}, {"rescue", RescueDir + "/"}, {"lists", "/"},
+// partOf returns the kind of a file.
+func partOf(file string) string {
+	switch below := func(dir string) bool { return strings.HasPrefix(file, dir+"/") }; {
+	case file == InitPath:
+		return "init"
+	case file == config.Path || below(ConfigDir):
+		return "config"
+	case below(moduleDir):
+		return "modules"
+	case below(RescueDir):
+		return "rescue"
+	case file == manifest.Path || file == kmod.ListPath || file == kmod.EarlyListPath:
+		return "lists"
+	}
+	return "programs"
 }
 
 // sum fills in the sizes.
 func (img *Image) sum(files []file) {
-	for _, p := range parts {
-		img.Parts = append(img.Parts, Part{Name: p.name})
-	}
-	for _, f := range files {
-		for i, p := range parts {
-			if strings.HasPrefix(f.path, p.prefix) {
-				img.Parts[i].Files++
-				img.Parts[i].Bytes += int64(len(f.data))
-				break
+	for _, name := range []string{"init", "config", "modules", "rescue", "lists", "programs"} {
+		p := Part{Name: name}
+		for _, f := range files {
+			if partOf(f.path) == name {
+				p.Files++
+				p.Bytes += int64(len(f.data))
 			}
 		}
-		img.Unpacked += int64(len(f.data))
+		img.Parts = append(img.Parts, p)
+		img.Unpacked += p.Bytes
 	}
 }
