@@ -31,12 +31,18 @@ type Fault struct {
 	Qemu        []string // further arguments
 
 	// Size is that of the target's disk, 512M if "". Prepare changes the disk
-	// before the machine sees it. Once BreaksAt bytes have been written, it Breaks.
-	Size     string
-	Prepare  func(disk string) error
-	Breaks   Breakage
-	BreaksAt int64
-	Drive    string // further options of QEMU's -drive
+	// before the machine sees it. Once BreaksAt bytes have been written, or when the
+	// machine says BreaksWhen, it Breaks.
+	Size       string
+	Prepare    func(disk string) error
+	Breaks     Breakage
+	BreaksAt   int64
+	BreaksWhen string
+	Drive      string // further options of QEMU's -drive
+
+	// Network gives the machine a network card. Server is what it finds there.
+	Network bool
+	Server  Server
 
 	Target string   // the line of kdump.conf; ext4 by its UUID if ""
 	Conf   []string // further lines
@@ -49,7 +55,8 @@ type Fault struct {
 	Capture string
 	// Crash replaces the steps that crash the machine.
 	Crash []string
-	// When the machine says this, the host has QEMU Do something.
+	// When the machine says this, the host has QEMU Do something; if there is nothing
+	// to do, the server is killed.
 	When string
 	Do   func(*Monitor) error
 	// Earlier are values of Capture for crashes of the same machine before. "reset"
@@ -74,6 +81,15 @@ type Fault struct {
 	// After is what the machine does when it has rebooted.
 	After []string
 }
+
+// Server is a server that a machine finds in its network.
+type Server string
+
+// The servers.
+const (
+	NFSServer    Server = "NFS"    // at 10.0.2.2
+	SilentServer Server = "silent" // on NFS's port of 10.0.2.100; takes connections, and says nothing
+)
 
 // What is saved of a crash, mostly.
 var (
@@ -103,7 +119,11 @@ func (f *Fault) steps() []string {
 	if f.Early {
 		return earlySteps
 	}
-	steps := append(AttachVirtio("ext4"), "write /etc/kdump.conf "+f.conf("|"))
+	steps := AttachVirtio("ext4")
+	if f.Network {
+		steps = append(steps, AttachNetwork()...)
+	}
+	steps = append(steps, "write /etc/kdump.conf "+f.conf("|"))
 	steps = append(steps, f.Steps...)
 	build := f.Build
 	if f.Capture != "" || f.Earlier != nil && !slices.Contains(f.Earlier, byReset) {

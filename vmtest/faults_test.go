@@ -5,6 +5,7 @@ package vmtest
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"os/exec"
@@ -146,6 +147,13 @@ func crashFault(t *testing.T, f *Fault, root faultRoot, disk, capture string) ti
 		m.Append = options(capture)
 	}
 	when, do := f.When, f.Do
+	if f.Network {
+		network, kill := serveFault(t, f)
+		m.Args = append(m.Args, network...)
+		if do == nil {
+			do = func(*Monitor) error { kill(); return nil }
+		}
+	}
 	if capture == byReset {
 		when, do = "ukdump: dump: ", func(m *Monitor) error { return m.Execute("system_reset", nil) }
 	}
@@ -156,15 +164,19 @@ func crashFault(t *testing.T, f *Fault, root faultRoot, disk, capture string) ti
 		}
 		m.Args = append(m.Args, "-initrd", initramfs)
 	}
-	drive, wake := disk+",cache=unsafe", func() {}
+	drive, wake, breaks := disk+",cache=unsafe", func() {}, func() {}
 	if f.Breaks != "" {
 		socket := filepath.Join(dir, "disk")
-		bad, err := ServeBadDisk(socket, disk, f.Breaks, f.BreaksAt)
+		bytes := f.BreaksAt
+		if f.BreaksWhen != "" {
+			bytes = math.MaxInt64
+		}
+		bad, err := ServeBadDisk(socket, disk, f.Breaks, bytes)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer bad.Close()
-		drive, wake = "nbd:unix:"+socket+",cache=none", bad.Wake
+		drive, wake, breaks = "nbd:unix:"+socket+",cache=none", bad.Wake, bad.Break
 	}
 	m.Args = append(m.Args, "-drive", "if=none,format=raw,werror=report,rerror=report,id=disk,file="+drive+f.Drive)
 	listener, err := net.Listen("unix", monitor)
@@ -178,6 +190,9 @@ func crashFault(t *testing.T, f *Fault, root faultRoot, disk, capture string) ti
 		// device's requests are done. That is QEMU's, so they are done then.
 		if strings.Contains(line, "ukdump: end action=") {
 			wake()
+		}
+		if f.BreaksWhen != "" && strings.Contains(line, f.BreaksWhen) {
+			breaks()
 		}
 		if when != "" && strings.Contains(line, when) {
 			select {
@@ -212,6 +227,24 @@ func crashFault(t *testing.T, f *Fault, root faultRoot, disk, capture string) ti
 		wantSaid(t, console, f.Said...)
 	}
 	return took
+}
+
+// serveFault starts the server of a fault, and returns the arguments of QEMU for
+// the network, and what kills the server.
+func serveFault(t *testing.T, f *Fault) (args []string, kill func()) {
+	t.Helper()
+	switch f.Server {
+	case NFSServer:
+		return Network(NIC{}), serveNFS(t).stop
+	case SilentServer:
+		listener, err := net.Listen("tcp", "127.0.0.1:0") // connections wait to be accepted
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { listener.Close() })
+		return Network(NIC{Net: fmt.Sprintf("%s,guestfwd=tcp:10.0.2.100:%d-tcp:%v", UserNet, nfsPort, listener.Addr())}), nil
+	}
+	return Network(NIC{}), nil
 }
 
 // watch follows what happens to the machine, until it ends, and returns what

@@ -16,6 +16,7 @@ func Faults() []Fault {
 		kernel  = "The capture kernel"
 		program = "The image and its configuration"
 		disk    = "The target"
+		network = "The network"
 		crashed = "The crashed kernel's memory"
 		manner  = "How and where it crashes"
 		again   = "Crash after crash"
@@ -94,6 +95,10 @@ func Faults() []Fault {
 			What: "The image is not unpacked to its end, and the drivers of the target are missing",
 			Arm:  damagedImage("cut /image 200000"), Conf: []string{"device_timeout 3s"},
 			Said: []string{"is missing", "files are damaged; is crashkernel= too small?", "device: failed", "result=failed"}},
+		{Group: program, Name: "image-damaged",
+			What: "The image is damaged so that the kernel cannot unpack it",
+			Arm:  []string{kdumpctl + "build -o /image", "cut /image 100000", "load-unchecked /image"},
+			Said: []string{"Initramfs unpacking failed", rebooting}},
 		{Group: program, Name: "module-missing",
 			What:  "The image has no driver of the target",
 			Build: "--no-modules", Conf: []string{"device_timeout 3s"},
@@ -121,6 +126,10 @@ func Faults() []Fault {
 			What: "The target is too small for the dump",
 			Size: "20M", Conf: slow, Saved: Part,
 			Log: []string{"the dump does not fit, trying dump level 31", "no space left on device"}},
+		{Group: disk, Name: "full-up",
+			What: "There is no room on the target at all",
+			Size: "20M", Prepare: fillUp,
+			Said: []string{"no space left on device", "result=failed"}},
 		{Group: disk, Name: "full-at-first",
 			What: "The target is too small for the dump that is asked for, but not for one of level 31",
 			Size: "64M", Conf: slow, Saved: All,
@@ -145,6 +154,14 @@ func Faults() []Fault {
 			What:   "From the middle of the dump on, the target does not answer any more",
 			Breaks: Silent, BreaksAt: 8 << 20, Conf: append([]string{"stall_timeout 5s"}, slow...), Saved: CutShort,
 			Said: []string{"dump: gave up", "nothing has moved for 5s", "result=partial"}},
+		{Group: disk, Name: "silent-mount",
+			What:   "The target does not answer any more when it is mounted",
+			Breaks: Silent, BreaksAt: 0, Conf: []string{"target_timeout 15s"},
+			Said: []string{"mount: gave up", "result=failed", "end action=reboot"}},
+		{Group: disk, Name: "silent-at-once",
+			What:   "The target does not answer at all",
+			Breaks: Silent, BreaksWhen: "ukdump: start", Conf: []string{"device_timeout 3s"},
+			Said: []string{"init did not return in time", "device: failed", "result=failed", "end action=reboot"}},
 		{Group: disk, Name: "gone",
 			What:   "From the middle of the dump on, every request to the target fails",
 			Breaks: FailAll, BreaksAt: 8 << 20, Conf: slow, Saved: CutShort,
@@ -165,6 +182,26 @@ func Faults() []Fault {
 		{Group: disk, Name: "journal",
 			What:  "The target was mounted and being written when the machine crashed",
 			Steps: []string{"mount ext4 /dev/vda /var"}, Saved: All},
+
+		{Group: network, Name: "network-down",
+			What:    "The cable of the network card is pulled out when the machine crashes; the next target is a disk",
+			Network: true, Target: "nfs 10.0.2.2:/srv", Conf: nextTarget, Saved: All,
+			When: "ukdump: start", Do: pullCable,
+			Log: []string{"network: ", "target: 2 of 2", "result=ok"}},
+		{Group: network, Name: "peer-silent", Quick: true,
+			What:    "The NFS server takes the connection, but says nothing; the next target is a disk",
+			Network: true, Server: SilentServer, Target: "nfs 10.0.2.100:/srv", Conf: nextTarget, Saved: All,
+			Log: []string{"connect: ", "target: 2 of 2", "result=ok"}},
+		{Group: network, Name: "nfs-dead",
+			What:    "The NFS server is killed while the dump is written to it; the next target is a disk",
+			Network: true, Server: NFSServer, Target: "nfs 10.0.2.2:/srv", Conf: stalled, Saved: All,
+			When: "dump: writing",
+			Log:  []string{"dump: ", "target: 2 of 2", "result=ok"}},
+		{Group: network, Name: "nfs-silent",
+			What:    "The cable is pulled out while the dump is written to an NFS server; the next target is a disk",
+			Network: true, Server: NFSServer, Target: "nfs 10.0.2.2:/srv", Conf: stalled, Saved: All,
+			When: "dump: writing", Do: pullCable,
+			Log: []string{"dump: ", "target: 2 of 2", "result=ok"}},
 
 		{Group: crashed, Name: "vmcoreinfo", Quick: true,
 			What:  "VMCOREINFO was overwritten before the crash",
@@ -256,6 +293,15 @@ func Faults() []Fault {
 // absent is a target that no device has.
 const absent = "ext4 UUID=ffffffff-0000-4000-8000-000000000000"
 
+// nextTarget has a disk take what the target does not in ten seconds.
+var nextTarget = []string{"target_timeout 10s", "ext4 UUID=" + TargetUUID}
+
+// stalled has a disk take the dump when it does not get on for five seconds.
+var stalled = append([]string{"stall_timeout 5s", "ext4 UUID=" + TargetUUID}, slow...)
+
+// pullCable has the machine lose its network.
+func pullCable(m *Monitor) error { return m.SetLink("nic0", false) }
+
 // collect is a step after the reboot.
 const collect = kdumpctl + "collect --dir /mnt/var/crash"
 
@@ -284,6 +330,19 @@ func overwrite(offset, size int64) func(string) error {
 		_, err = f.WriteAt([]byte(strings.Repeat("\xa5\x5a\x00\xff", int(size/4))), offset)
 		return err
 	}
+}
+
+// fillUp is a Prepare that leaves no room on the disk.
+func fillUp(disk string) error {
+	filling := filepath.Join(filepath.Dir(disk), "filling")
+	if err := run("truncate", "-s", "20M", filling); err != nil {
+		return err
+	}
+	if err := overwrite(0, 20<<20)(filling); err != nil {
+		return err
+	}
+	// debugfs writes what there is room for.
+	return run("debugfs", "-w", "-R", "write "+filling+" filling", disk)
 }
 
 // attempts returns a Prepare that leaves the marks of n runs on the disk.

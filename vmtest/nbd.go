@@ -75,6 +75,13 @@ func (d *BadDisk) Wake() {
 	}
 }
 
+// Break has the disk break now.
+func (d *BadDisk) Break() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.breaksAt = -1
+}
+
 // Close ends the disk.
 func (d *BadDisk) Close() error {
 	d.Wake()
