@@ -18,9 +18,9 @@ const (
 	// Alignment is what O_DIRECT asks of addresses, offsets and lengths, in
 	// bytes. Devices with larger blocks refuse, and get buffered writes.
 	Alignment = 4096
-	// maxDirty is how much may be written before it is forced to the disk and
+	// MaxDirty is how much a Writer writes before it is forced to the disk and
 	// dropped from the page cache, in bytes.
-	maxDirty = 8 << 20
+	MaxDirty = 8 << 20
 )
 
 // Writer writes to a file that is open twice. The kernel keeps both views
@@ -79,7 +79,7 @@ func (w *Writer) account(off, n int64) error {
 	w.dirty += n
 	w.from = min(w.from, off)
 	w.to = max(w.to, off+n)
-	if w.dirty < maxDirty {
+	if w.dirty < MaxDirty {
 		return nil
 	}
 	return w.flush()

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ukdump/ukdump/pkg/target"
+	"github.com/ukdump/ukdump/pkg/target/direct"
 	"github.com/ukdump/ukdump/pkg/target/targettest"
 )
 
@@ -218,11 +219,11 @@ func TestFileMode(t *testing.T) {
 	}
 }
 
-// TestCacheStaysSmall writes much more than maxDirty and asks the kernel how
+// TestCacheStaysSmall writes much more than direct.MaxDirty and asks the kernel how
 // much of the file it still has in the page cache.
 func TestCacheStaysSmall(t *testing.T) {
-	for _, direct := range []bool{true, false} {
-		t.Run(fmt.Sprintf("direct=%v", direct), func(t *testing.T) {
+	for _, past := range []bool{true, false} {
+		t.Run(fmt.Sprintf("direct=%v", past), func(t *testing.T) {
 			path := t.TempDir()
 			var fs unix.Statfs_t
 			if err := unix.Statfs(path, &fs); err != nil {
@@ -237,11 +238,10 @@ func TestCacheStaysSmall(t *testing.T) {
 			}
 			defer created.Abort()
 			f := created.(*File)
-			if !direct && f.direct != nil {
-				f.direct.Close()
-				f.direct = nil
+			if !past {
+				f.writer.Direct = nil
 			}
-			if direct && f.direct == nil {
+			if past && f.direct == nil {
 				t.Skip("no O_DIRECT in the directory for temporary files")
 			}
 			piece := make([]byte, 1<<20)
@@ -251,7 +251,7 @@ func TestCacheStaysSmall(t *testing.T) {
 				}
 			}
 			cached := cachedBytes(t, f.f)
-			if want := 2 * maxDirty; cached > want {
+			if want := 2 * direct.MaxDirty; cached > want {
 				t.Errorf("%d bytes in the page cache, want at most %d", cached, want)
 			}
 			t.Logf("%d bytes in the page cache", cached)
