@@ -3,6 +3,9 @@
 package s3
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -40,4 +43,24 @@ func FuzzSetCredentials(f *testing.F) {
 			t.Errorf("SetCredentials(%q) = %v, %+v", text, err, o)
 		}
 	})
+}
+
+// TestCredentialsOfAWS reads what the program writes whose format it is.
+func TestCredentialsOfAWS(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "credentials")
+	for key, value := range map[string]string{"aws_access_key_id": "AKIA", "aws_secret_access_key": "a/b+c=", "aws_session_token": "t=="} {
+		cmd := exec.Command("aws", "configure", "set", key, value)
+		cmd.Env = append(os.Environ(), "AWS_SHARED_CREDENTIALS_FILE="+file, "AWS_CONFIG_FILE="+file+".config")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Skipf("aws: %v\n%s", err, out)
+		}
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var o Options
+	if err := o.SetCredentials(text); o.AccessKey != "AKIA" || o.SecretKey != "a/b+c=" || o.SessionToken != "t==" || err != nil {
+		t.Errorf("%q %q %q, %v, from\n%s", o.AccessKey, o.SecretKey, o.SessionToken, err, text)
+	}
 }

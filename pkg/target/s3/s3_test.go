@@ -246,3 +246,14 @@ func TestPartSize(t *testing.T) {
 		t.Errorf("all parts have %d GiB, want %d", sum>>30, want)
 	}
 }
+
+func FuzzParse(f *testing.F) {
+	f.Add("s3://dumps/crash")
+	f.Add("https://[fe80::1]:9000/dumps/crash/")
+	f.Fuzz(func(t *testing.T, address string) {
+		o, err := Parse(address)
+		if err == nil && (o.Bucket == "" || strings.Contains(o.Bucket, "/") || strings.HasPrefix(o.Prefix, "/")) {
+			t.Errorf("Parse(%q) = %+v", address, o)
+		}
+	})
+}
