@@ -8,6 +8,7 @@ import (
 	"github.com/ukdump/ukdump/pkg/fence"
 	"github.com/ukdump/ukdump/pkg/netconf"
 	"github.com/ukdump/ukdump/pkg/target/encrypt"
+	"github.com/ukdump/ukdump/pkg/target/http"
 	"github.com/ukdump/ukdump/pkg/target/nfs"
 	"github.com/ukdump/ukdump/pkg/target/s3"
 	"github.com/ukdump/ukdump/pkg/target/ssh"
@@ -41,6 +42,8 @@ func checkAddress(kind, address string) (err error) {
 	switch kind {
 	case "nfs":
 		_, _, err = nfs.Parse(address)
+	case "http":
+		_, err = http.Parse(address)
 	case "ssh":
 		_, err = ssh.Parse(address)
 	case "s3":

@@ -9,12 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/ukdump/ukdump/pkg/config"
 	"github.com/ukdump/ukdump/pkg/netconf"
 	"github.com/ukdump/ukdump/pkg/target"
 	"github.com/ukdump/ukdump/pkg/target/encrypt"
+	"github.com/ukdump/ukdump/pkg/target/http"
 	"github.com/ukdump/ukdump/pkg/target/nfs"
 	"github.com/ukdump/ukdump/pkg/target/ssh"
 )
@@ -83,10 +85,28 @@ func openRemote(ctx context.Context, r *run, s state) (target.Store, error) {
 			return nil, err
 		}
 		return opened(ssh.Open(ctx, o))
+	case "http":
+		return openWeb(ctx, s)
 	case "s3":
 		return openBucket(ctx, r, s)
 	}
 	return nil, fmt.Errorf("nobody knows how to reach %s", s.Kind)
+}
+
+func openWeb(ctx context.Context, s state) (target.Store, error) {
+	o := http.Options{URL: s.Address}
+	if s.Token != "" {
+		token, err := os.ReadFile(s.Token)
+		if err != nil {
+			return nil, err
+		}
+		o.Token = strings.TrimSpace(string(token))
+	}
+	var err error
+	if o.TLS, err = clientTLS(s.Target, crashTime(s.core)); err != nil {
+		return nil, err
+	}
+	return opened(http.Open(ctx, o))
 }
 
 // opened makes an interface of what a kind's Open returns, and of nothing nothing.
