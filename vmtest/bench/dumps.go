@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/ukdump/ukdump/vmtest"
@@ -16,9 +17,11 @@ import (
 
 // codecs are what both programs can compress with: the option, and the name that
 // makedumpfile -v has for it; zlib is always there.
-var codecs = []struct{ name, option string }{
+var codecs = []codec{
 	{"zlib", "-c"}, {"zstd", "-z"}, {"lzo", "-l"}, {"snappy", "-p"},
 }
+
+type codec struct{ name, option string }
 
 // program is a core collector.
 type program struct {
@@ -73,30 +76,28 @@ type entry struct {
 	label   string
 	program program
 	args    []string
-	rounds  int // at most, if not 0
+	once    bool // as it takes long, and may fail
+	failed  error
 	samples []sample
 }
 
 // compete runs the entries in turn, so that whatever else the machine does
 // meets all of them.
 func (b *bench) compete(core string, entries []*entry) error {
-	for _, e := range entries { // nobody is the one who has to read the disk
-		if e.rounds != 1 {
-			if _, err := b.run(core, e); err != nil {
-				return err
-			}
-		}
-	}
-	for round := range b.runs {
+	for round := range b.runs + 1 {
 		for _, e := range entries {
-			if e.rounds != 0 && round >= e.rounds {
+			if e.once && round != 1 {
 				continue
 			}
 			s, err := b.run(core, e)
-			if err != nil {
+			switch {
+			case err != nil && e.once:
+				e.failed = err
+			case err != nil:
 				return err
+			case round > 0: // nobody is the one who has to read the disk
+				e.samples = append(e.samples, s)
 			}
-			e.samples = append(e.samples, s)
 		}
 	}
 	return nil
@@ -106,7 +107,7 @@ func (b *bench) compete(core string, entries []*entry) error {
 func (b *bench) run(core string, e *entry) (sample, error) {
 	out := filepath.Join(b.out, "ukdump-bench.dump")
 	defer os.Remove(out)
-	command := append(append([]string{}, e.program.command...), e.args...)
+	command := append(slices.Clone(e.program.command), e.args...)
 	s, err := measure(append(command, "-f", "--message-level", "0", "-d", "31", core, out))
 	if err != nil {
 		return s, err
@@ -128,42 +129,51 @@ func columns() (names []string) {
 }
 
 // dumps compares level-31 dumps of a core, for each of the codecs.
-func (b *bench) dumps(title, core string, only string) (*table, error) {
+func (b *bench) dumps(title, core string, codecs []codec) (*table, error) {
 	t := &table{Title: title, Columns: columns()}
-	for _, codec := range codecs {
-		if only != "" && codec.name != only {
-			continue
-		}
-		theirs, found := with(b.makedumpfiles, codec.name)
-		ours := ours()
-		one, two := []string{codec.option, "--num-threads", "1"}, []string{codec.option, "--num-threads", "2"}
-		ours1 := &entry{label: ours.name, program: ours, args: one}
-		ours2 := &entry{label: ours.name + ", 2 threads", program: ours, args: two}
-		theirs1 := &entry{label: theirs.name, program: theirs, args: one[:1]}
-		// Its threads wait for each other by spinning, which takes long enough once.
-		theirs2 := &entry{label: theirs.name + ", 2 threads", program: theirs, args: two, rounds: 1}
-		entries := []*entry{ours1, theirs1, ours2, theirs2}
-		if !found {
-			entries = []*entry{ours1, ours2}
-			t.note("no makedumpfile at hand has %s", codec.name)
-		}
-		if err := b.compete(core, entries); err != nil {
+	for _, c := range codecs {
+		if err := b.addDumps(t, core, c); err != nil {
 			return nil, err
 		}
-		for _, e := range entries {
-			t.add(codec.name+": "+e.label, rowOf(e.samples))
-		}
-		if !found {
-			continue
-		}
-		t.add(codec.name+": ratio, 1 thread", ratios(ours1.samples, theirs1.samples))
-		best := theirs1
-		if theirs2.samples[0].Wall < spreadOf(walls(theirs1.samples)).Median {
-			best = theirs2
-		}
-		t.add(codec.name+": ratio, 2 threads to its best", ratios(ours2.samples, best.samples))
 	}
 	return t, nil
+}
+
+func (b *bench) addDumps(t *table, core string, c codec) error {
+	ours := ours()
+	one, two := []string{c.option, "--num-threads", "1"}, []string{c.option, "--num-threads", "2"}
+	ours1 := &entry{label: ours.name, program: ours, args: one}
+	ours2 := &entry{label: ours.name + ", 2 threads", program: ours, args: two}
+	entries := []*entry{ours1, ours2}
+	theirs, found := with(b.makedumpfiles, c.name)
+	theirs1 := &entry{label: theirs.name, program: theirs, args: one[:1]}
+	// Its threads wait for each other by spinning, which takes long enough once.
+	theirs2 := &entry{label: theirs.name + ", 2 threads", program: theirs, args: two, once: true}
+	if found {
+		entries = []*entry{ours1, theirs1, ours2, theirs2}
+	} else {
+		t.note("no makedumpfile at hand has %s", c.name)
+	}
+	if err := b.compete(core, entries); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.failed != nil {
+			t.note("%s: %s: %v", c.name, e.label, e.failed)
+			continue
+		}
+		t.add(c.name+": "+e.label, rowOf(e.samples))
+	}
+	if !found {
+		return nil
+	}
+	t.add(c.name+": ratio, 1 thread", ratios(ours1.samples, theirs1.samples))
+	best := theirs1
+	if theirs2.failed == nil && theirs2.samples[0].Wall < spreadOf(walls(theirs1.samples)).Median {
+		best = theirs2
+	}
+	t.add(c.name+": ratio, 2 threads to its best", ratios(ours2.samples, best.samples))
+	return nil
 }
 
 func walls(samples []sample) (w []float64) {

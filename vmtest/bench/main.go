@@ -32,15 +32,14 @@ func run() error {
 	b := &bench{}
 	flag.IntVar(&b.runs, "runs", 5, "how often everything is run")
 	flag.StringVar(&b.out, "out", outDir(), "where dumps are written, and removed; best in memory")
-	parts := flag.String("parts", "real,terabyte", "what to measure")
+	parts := flag.String("parts", "real,terabyte,scaling", "what to measure")
 	programs := flag.String("makedumpfile", "", "a further makedumpfile, for codecs that Debian's lack")
 	asJSON := flag.Bool("json", false, "print for machines")
+	doc := flag.String("doc", "", "also put the tables into this Markdown file, between its marks")
 	flag.Parse()
 
-	names := []string{"makedumpfile"}
-	for _, suite := range []string{"bookworm", "forky"} {
-		names = append(names, filepath.Join(vmtest.Build, "tools", "makedumpfile-"+suite))
-	}
+	tools := filepath.Join(vmtest.Build, "tools", "makedumpfile-")
+	names := []string{tools + "forky", "makedumpfile", tools + "bookworm"} // the newest first
 	var err error
 	if b.makedumpfiles, err = makedumpfiles(append(names, strings.Fields(*programs)...)); err != nil {
 		return err
@@ -63,14 +62,19 @@ func run() error {
 		tables = append(tables, more...)
 	}
 	if *asJSON {
-		return printJSON(os.Stdout, tables)
+		if err := printJSON(os.Stdout, tables); err != nil {
+			return err
+		}
+	}
+	if *doc != "" {
+		return putInto(*doc, tables)
 	}
 	return nil
 }
 
 // parts are what can be measured, each on its own.
 func (b *bench) parts() map[string]func() ([]*table, error) {
-	return map[string]func() ([]*table, error){"real": b.real, "terabyte": b.terabyte}
+	return map[string]func() ([]*table, error){"real": b.real, "terabyte": b.terabyte, "scaling": b.scaling}
 }
 
 // outDir returns a directory in memory, if there is one, so that what is
@@ -104,27 +108,32 @@ func (b *bench) real() ([]*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	dumps, err := b.dumps("Level-31 dumps of a real core of 2 GiB", core, "")
+	dumps, err := b.dumps("Level-31 dumps of a real core of 2 GiB", core, codecs)
 	return []*table{filter, dumps}, err
 }
 
 // terabyte measures a made-up core of a machine with 1 TiB.
 func (b *bench) terabyte() ([]*table, error) {
-	core, err := realCore()
+	path, err := synthetic(1 << 40)
 	if err != nil {
-		return nil, err
-	}
-	const size = 1 << 40
-	path := filepath.Join(vmtest.Build, "bench", "1TiB.core")
-	if err := makeSynthetic(path, size, core); err != nil {
 		return nil, err
 	}
 	filter, err := b.filterTable("Filter alone, made-up core of 1 TiB", path)
 	if err != nil {
 		return nil, err
 	}
-	once := *b
-	once.runs = min(b.runs, 2)
-	dumps, err := once.dumps("Level-31 dumps of a made-up core of 1 TiB", path, "lzo")
+	few := *b
+	few.runs = min(b.runs, 3)
+	dumps, err := few.dumps("Level-31 dumps of a made-up core of 1 TiB", path, []codec{{"lzo", "-l"}})
 	return []*table{filter, dumps}, err
+}
+
+// synthetic returns the made-up core of a machine with size bytes of memory.
+func synthetic(size uint64) (path string, err error) {
+	core, err := realCore()
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(vmtest.Build, "bench", fmt.Sprintf("%dGiB.core", size>>30))
+	return path, makeSynthetic(path, size, core)
 }

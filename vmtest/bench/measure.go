@@ -23,8 +23,11 @@ type sample struct {
 	Size float64 // MB of output
 }
 
+// limit is when a program is taken for one that never ends.
+const limit = 5 * time.Minute
+
 // measure runs a command and returns what it took, but for the size of its
-// output.
+// output. What it says to standard output is thrown away.
 //
 // The process is traced for nothing but a look at it when it ends: the largest
 // size that wait4 tells is not less than that of the process which started it.
@@ -33,16 +36,22 @@ func measure(command []string) (sample, error) {
 	defer runtime.UnlockOSThread()
 	var said bytes.Buffer
 	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd.Stderr = &said
 	cmd.SysProcAttr = &unix.SysProcAttr{Ptrace: true}
 	start := time.Now()
 	if err := cmd.Start(); err != nil {
 		return sample{}, err
 	}
+	stop := time.AfterFunc(limit, func() { cmd.Process.Kill() })
 	rss, usage, status, err := trace(cmd.Process.Pid)
 	wall := time.Since(start)
+	stop.Stop()
 	cmd.Wait() // fails, as the process is gone, but waits for the last of what it said
-	if err == nil && !(status.Exited() && status.ExitStatus() == 0) {
+	switch {
+	case err != nil:
+	case wall >= limit:
+		err = fmt.Errorf("not done after %v", limit)
+	case !status.Exited() || status.ExitStatus() != 0:
 		err = fmt.Errorf("ended with status %#x", status)
 	}
 	if err != nil {

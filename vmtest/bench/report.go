@@ -3,11 +3,17 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"runtime"
 	"strings"
 	"text/tabwriter"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // table is a part of the report.
@@ -50,6 +56,65 @@ func (t *table) print(w io.Writer) {
 		fmt.Fprintf(w, "  %s\n", n)
 	}
 	fmt.Fprintln(w)
+}
+
+// markdown writes the table as Markdown.
+func (t *table) markdown(w io.Writer) {
+	fmt.Fprintf(w, "### %s\n\n| | %s |\n|---|%s\n", t.Title, strings.Join(t.Columns, " | "),
+		strings.Repeat("---|", len(t.Columns)))
+	for _, l := range t.Lines {
+		fmt.Fprintf(w, "| %s |", l.Label)
+		for _, f := range l.Figures {
+			fmt.Fprintf(w, " %s |", f)
+		}
+		fmt.Fprintln(w)
+	}
+	for _, n := range t.Notes {
+		fmt.Fprintf(w, "\n%s.\n", n)
+	}
+	fmt.Fprintln(w)
+}
+
+// The marks around what putInto replaces.
+const (
+	beginMark = "<!-- make bench: begin -->\n"
+	endMark   = "<!-- make bench: end -->\n"
+)
+
+// putInto puts the tables into the Markdown file at path, between its marks, and
+// says where they come from.
+func putInto(path string, tables []*table) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	before, rest, found1 := strings.Cut(string(text), beginMark)
+	_, after, found2 := strings.Cut(rest, endMark)
+	if !found1 || !found2 {
+		return fmt.Errorf("%s: no lines %q and %q", path, beginMark, endMark)
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s%s\n%s, on %s.\n\n", before, beginMark, time.Now().Format("2 January 2006"), machine())
+	for _, t := range tables {
+		t.markdown(&b)
+	}
+	b.WriteString(endMark + after)
+	return os.WriteFile(path, b.Bytes(), 0o644)
+}
+
+// machine says what this machine is.
+func machine() string {
+	model := "an unknown CPU"
+	info, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(info)) {
+		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
+			model = strings.TrimSpace(value)
+			break
+		}
+	}
+	var uts unix.Utsname
+	unix.Uname(&uts)
+	return fmt.Sprintf("%d CPUs (%s), Linux %s, %s", runtime.NumCPU(), model, unix.ByteSliceToString(uts.Release[:]), runtime.Version())
 }
 
 // printJSON writes tables for machines.

@@ -18,6 +18,9 @@ func spreadOf(figures []float64) spread {
 	return spread{(s[(len(s)-1)/2] + s[len(s)/2]) / 2, s[0], s[len(s)-1]}
 }
 
+// by returns the spread of the figures divided by n.
+func (s spread) by(n float64) spread { return spread{s.Median / n, s.Min / n, s.Max / n} }
+
 // String shows three significant digits, and the spread where it shows in them.
 func (s spread) String() string {
 	text := digits(s.Median)

@@ -25,23 +25,22 @@ import (
 // into any cache. The memory itself is one range of the file, seen at every
 // multiple of dataSize, with holes where no page is kept.
 const (
-	sectionSize    = uint64(coretest.SectionPages) << pageShift
-	templates      = 64 // sections whose struct pages are there
-	templatesSize  = templates * sectionSize
-	firstSection   = 4 << 30 / sectionSize // behind the kernel's own memory
-	dataSize       = 128 << 30
-	dataOffset     = 1 << 30 // in the file
-	pageShift      = 12
-	pageSize       = 1 << pageShift
-	hugePages      = 512
-	chunksAtATime  = int(coretest.SectionPages / hugePages)
-	uniqueOffset   = 2048 // in a page of data: a number that no other page has
-	defaultSamples = 16 << 10
+	sectionSize   = uint64(coretest.SectionPages) << pageShift
+	templates     = 64 // sections whose struct pages are there
+	templatesSize = templates * sectionSize
+	firstSection  = 4 << 30 / sectionSize // behind the kernel's own memory
+	dataSize      = 128 << 30
+	dataOffset    = 1 << 30 // in the file
+	pageShift     = 12
+	pageSize      = 1 << pageShift
+	hugePages     = 512
+	chunksAtATime = int(coretest.SectionPages / hugePages)
+	uniqueOffset  = 2048 // in a page of data: a number that no other page has
 )
 
-// makeSynthetic makes the core of a machine with size bytes of memory, a
-// multiple of dataSize, unless it is there. The contents of what is kept are
-// taken from a real core.
+// makeSynthetic makes the core of a machine with size bytes of memory, a power of
+// two from templatesSize on, unless it is there. The contents of what is kept
+// are taken from a real core.
 func makeSynthetic(path string, size uint64, real string) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
@@ -53,7 +52,7 @@ func makeSynthetic(path string, size uint64, real string) error {
 		Segments: func(segments []coretest.Segment) []coretest.Segment {
 			for at := uint64(0); at < size; at += dataSize {
 				segments = append(segments, coretest.Segment{
-					Phys: mem.PhysAddr(firstSection*sectionSize + at), Offset: dataOffset, FileSize: dataSize,
+					Phys: mem.PhysAddr(firstSection*sectionSize + at), Offset: dataOffset, FileSize: min(dataSize, size),
 				})
 			}
 			return segments
@@ -155,7 +154,8 @@ func fillKept(path, real string) error {
 	defer core.Close()
 	const first = mem.PFN(firstSection) * coretest.SectionPages
 	n := uint64(0)
-	for pfn := pages.Kept.NextSet(first); pfn < first+dataSize>>pageShift; pfn = pages.Kept.NextSet(pfn + 1) {
+	end := min(first+dataSize>>pageShift, pages.Kept.Len())
+	for pfn := pages.Kept.NextSet(first); pfn < end; pfn = pages.Kept.NextSet(pfn + 1) {
 		p := samples[n%uint64(len(samples))]
 		n++
 		binary.LittleEndian.PutUint64(p[uniqueOffset:], n*0x9e3779b97f4a7c15)
