@@ -42,7 +42,10 @@ func Run() {
 // carryOutAll is the whole run but for its start and the reboot.
 func (r *run) carryOutAll(s state) state {
 	s = r.carryOut(before(), s)
+	s = r.carryOut(fencePhases(), s)
+	s = r.runPreHook(s)
 	s = r.tryTargets(s)
+	s = r.runPostHooks(s)
 	return r.carryOut(after(), s)
 }
 

@@ -45,15 +45,18 @@
 //
 // with one result line in each run, for machines to match. The phases are
 // image, watchdog, config, core, vmcoreinfo (if the core's is damaged) and modules;
-// for each target device, mount, attempt, directory, dmesg, dump, report, unmark
-// (if there is a dump) and close; and shell (only if asked for). Where there is
-// more than one target, "target: 1 of 2: …" begins each. The result is that of the
-// target that has most:
+// for each target device, mount, attempt, directory, dmesg, dump, unmark (if there
+// is a dump), report and close; and shell (only if asked for). Where there is more
+// than one target, "target: 1 of 2: …" begins each. Programs of the administrator's
+// (hooks.go) are phases named after the key and the program, such as "kdump_pre
+// /usr/local/sbin/pre.sh"; they come before the first target, and between the last
+// one and its report. The result is that of the target that has most:
 //
 //	ok       the dump has every page it should, and the kernel log is saved
 //	partial  something is saved: the log without the dump, the dump without the
 //	         log, of a damaged log its texts, or a dump that lacks pages
 //	failed   nothing is saved
+//	refused  kdump_pre said that nothing is to be saved
 //
 // In the result line, dir is the path on the target, level the dump level
 // ("-" for both if there is none), bytes the size of the dump, unreadable how

@@ -13,7 +13,7 @@ import (
 
 // action returns what is to happen after the run.
 func (s state) action() config.Action {
-	if !s.outcome().dump.complete && s.config.FailureAction != config.Shell {
+	if !s.refused && !s.outcome().dump.complete && s.config.FailureAction != config.Shell {
 		return s.config.FailureAction
 	}
 	return s.config.FinalAction

@@ -29,7 +29,7 @@ const (
 
 // wantsLastLog reports whether no target has taken the kernel log.
 func wantsLastLog(s state) bool {
-	return s.outcome().worth() == 0 && s.core != nil && s.effort < nothing
+	return !s.refused && s.outcome().worth() == 0 && s.core != nil && s.effort < nothing
 }
 
 // saveLastLog keeps the end of the kernel log, and what this run did, in the

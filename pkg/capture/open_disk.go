@@ -22,5 +22,11 @@ func networkPhases(config.Target) []phase {
 	}}}
 }
 
+func fencePhases() []phase {
+	return []phase{{name: "fence", limit: within(time.Minute), when: wantsFence, do: func(_ context.Context, _ *run, s state) (state, error) {
+		return s, errDisksOnly
+	}}}
+}
+
 // encrypted must not return t: nothing is to be written that can be read.
 func encrypted(target.Target, []string) (target.Target, error) { return nil, errDisksOnly }

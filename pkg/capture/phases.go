@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/ukdump/ukdump/pkg/collector"
@@ -30,11 +31,11 @@ func before() []phase {
 
 // after returns what the run does when it is done with the targets.
 func after() []phase {
-	return append([]phase{
+	return slices.Concat(reporting(), []phase{
 		{name: "lastlog", limit: within(30 * time.Second), when: wantsLastLog, last: true, do: saveLastLog},
 		{name: "unmark firmware", limit: within(20 * time.Second), when: markedFirmware, last: true, do: unmarkFirmware},
 		{name: "shell", limit: shellTimeout, when: wantsShell, last: true, do: openShell},
-	}, leaving()...)
+	}, leaving())
 }
 
 // lastPhases is how long the phases after the deadline take at most, but for a
@@ -51,6 +52,7 @@ type state struct {
 	best     site // of the targets before, the one that has most
 	reached  bool // some target could be written to
 	smaller  bool // try no dump but one of the highest level
+	refused  bool // kdump_pre says that nothing is to be saved
 	// networkUp says that the network is up.
 	networkUp bool
 
@@ -92,7 +94,7 @@ func readConfig(_ context.Context, r *run, s state) (state, error) {
 	if s.config.Deadline != 0 {
 		s.deadline = s.config.Deadline
 	}
-	r.machine.rebootIfHung(s.deadline)
+	r.machine.rebootIfHung(s.deadline + r.hooksTime(s.config))
 	if len(s.config.Targets) == 0 {
 		return s, errors.New("kdump.conf names no target, for example: ext4 UUID=…")
 	}

@@ -32,6 +32,9 @@ func (r *run) resultLine(s state) string {
 	if best.dir != nil {
 		dir = best.dir.String()
 	}
+	if s.refused {
+		result = "refused"
+	}
 	if s.lastLog != "" {
 		result, dir = "partial", s.lastLog
 	}

@@ -16,7 +16,7 @@ import (
 
 // wantsShell reports whether the run has failed and is to offer a shell then.
 func wantsShell(s state) bool {
-	return !s.outcome().dump.complete && s.config.FailureAction == config.Shell && s.effort < nothing
+	return !s.refused && !s.outcome().dump.complete && s.config.FailureAction == config.Shell && s.effort < nothing
 }
 
 func shellTimeout(s state) time.Duration { return s.config.ShellTimeout }

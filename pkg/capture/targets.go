@@ -4,6 +4,7 @@ package capture
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/ukdump/ukdump/pkg/blockdev"
@@ -52,7 +53,7 @@ func (t site) worth() int {
 // has, a smaller dump is tried where the first one was not small, in the time that
 // is left.
 func (r *run) tryTargets(s state) state {
-	if s.effort == nothing { // says the firmware
+	if s.refused || s.effort == nothing { // says kdump_pre, or the firmware
 		return s
 	}
 	s = r.tryEach(s)
@@ -81,7 +82,7 @@ func (r *run) tryEach(s state) state {
 		if i > 0 && left <= 0 {
 			break
 		}
-		s = r.carryOut(leaving(), s)
+		s = r.carryOut(slices.Concat(reporting(), leaving()), s)
 		s.best = s.outcome()
 		s.site = site{Target: t, number: i, until: time.Now().Add(share(t, left, len(targets)-i))}
 		if len(targets) > 1 {
@@ -134,10 +135,17 @@ func targetPhases(t config.Target) []phase {
 		{name: "dmesg", limit: within(time.Minute), needs: []string{"core", "directory"}, when: wantsFiles, do: saveDmesg},
 		{name: "dump", limit: within(untilDeadline), grace: 15 * time.Second, stall: stallTimeout,
 			needs: []string{"core", "directory"}, when: wantsDump, do: saveDump},
-		{name: "report", limit: within(20 * time.Second), needs: []string{"directory"}, when: wantsFiles, last: true, do: saveReport},
 		{name: "unmark", limit: within(20 * time.Second), needs: []string{"directory"}, when: state.succeeded, last: true, do: unmarkAttempt},
 	}...)
 }
+
+// reporting returns what is done when a target has all that it gets but for
+// kdump.log.
+func reporting() []phase {
+	return []phase{{name: "report", limit: within(20 * time.Second), needs: []string{"directory"}, when: wantsReport, last: true, do: saveReport}}
+}
+
+func wantsReport(s state) bool { return hasStore(s) && wantsFiles(s) }
 
 // leaving returns what is done before the next target, and in the end.
 func leaving() []phase {

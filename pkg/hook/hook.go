@@ -35,6 +35,12 @@ type Status int
 
 func (s Status) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
+// Path returns the directories in which programs are looked up that are called by
+// their names, on the host for packing and in the capture kernel.
+func Path() []string {
+	return []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}
+}
+
 const (
 	// killTime is how long a program may take to die.
 	killTime = 2 * time.Second

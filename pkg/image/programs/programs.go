@@ -20,6 +20,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/ukdump/ukdump/pkg/hook"
 )
 
 // File is a file for the image, or a symbolic link.
@@ -94,19 +96,13 @@ func (s *Set) Add(name string) error {
 
 // LookPath returns the absolute path of a program that is called by its name.
 func (s *Set) LookPath(name string) (string, error) {
-	for _, dir := range Path() {
+	for _, dir := range hook.Path() {
 		file := path.Join(dir, name)
 		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
 			return file, nil
 		}
 	}
-	return "", fmt.Errorf("no program %.60q in %s", name, strings.Join(Path(), ":"))
-}
-
-// Path returns the directories in which programs are looked up by their names, here
-// and in the capture kernel.
-func Path() []string {
-	return []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}
+	return "", fmt.Errorf("no program %.60q in %s", name, strings.Join(hook.Path(), ":"))
 }
 
 // add adds a file and, if that is not where it really is, a link to it at the path

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/ukdump/ukdump/pkg/hook"
 )
 
 // unpack writes the files of a set below a new directory.
@@ -89,7 +91,7 @@ func TestRunElsewhere(t *testing.T) {
 			}
 		}
 		cmd := exec.Command(chroot, unpack(t, s), script)
-		cmd.Env = []string{"PATH=" + strings.Join(Path(), ":")}
+		cmd.Env = []string{"PATH=" + strings.Join(hook.Path(), ":")}
 		out, err := cmd.CombinedOutput()
 		if failed := err != nil; string(out) != test.want || failed != (test.want == "") {
 			t.Errorf("%s: %q, %v, want %q", test.name, out, err, test.want)
