@@ -118,20 +118,35 @@ func TestS3(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name string
-		args []string                        // of the machine
-		act  func(t *testing.T, s *s3Server) // in the middle of the dump
+		args []string                                    // of the machine
+		act  func(t *testing.T, s *s3Server, m *Monitor) // in the middle of the dump
 		said []string
 	}{
 		{name: "steady"},
-		{name: "restarted", act: func(t *testing.T, s *s3Server) {
+		{name: "restarted", act: func(t *testing.T, s *s3Server, _ *Monitor) {
 			s.stop()
 			s.start(t)
+		}},
+		{name: "link down", act: func(t *testing.T, _ *s3Server, m *Monitor) {
+			for _, up := range []bool{false, true} {
+				if err := m.SetLink("nic0", up); err != nil {
+					t.Errorf("the cable: %v", err)
+				}
+				if !up {
+					time.Sleep(20 * time.Second)
+				}
+			}
 		}},
 		{name: "clock", args: []string{"-rtc", "base=2001-02-03T04:05:06"}, said: []string{"the clock is wrong"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := serveS3(t)
-			m := Machine{Kernel: k, Root: root, MemoryMiB: 1024, Args: append(Network(NIC{}), test.args...)}
+			listener, args, err := ListenMonitor(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer listener.Close()
+			m := Machine{Kernel: k, Root: root, MemoryMiB: 1024, Args: slices.Concat(Network(NIC{}), args, test.args)}
 			m.Steps = slices.Concat(AttachNetwork(), []string{
 				"write /root/credentials [default]|aws_access_key_id = " + s3Access + "|aws_secret_access_key = " + s3Secret,
 				fmt.Sprintf("write /etc/kdump.conf machine tested|s3 http://10.0.2.2:%d/%s/crash|s3_credentials /root/credentials"+
@@ -140,9 +155,14 @@ func TestS3(t *testing.T) {
 			acted := make(chan struct{})
 			go func() {
 				defer close(acted)
+				monitor, _, err := Listen(listener)
+				if err != nil {
+					t.Errorf("QEMU's monitor: %v", err)
+					return
+				}
 				if test.act != nil {
 					awaitParts(s, 3)
-					test.act(t, s)
+					test.act(t, s, monitor)
 				}
 			}()
 			console, err := m.Run()
