@@ -109,8 +109,8 @@ func awaitCarrier(ctx context.Context, d device) error {
 		if err != nil {
 			return false, err
 		}
-		const both = unix.IFF_RUNNING | unix.IFF_LOWER_UP
-		return l.Attrs().RawFlags&both == both, nil
+		// IFF_RUNNING comes up to a second later.
+		return l.Attrs().RawFlags&unix.IFF_LOWER_UP != 0, nil
 	})
 	if ctx.Err() != nil {
 		return fmt.Errorf("no carrier on %v after %v: is the cable in?", &d.Link, since(began))

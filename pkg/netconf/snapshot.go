@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 
@@ -261,6 +262,9 @@ func (s *snapshot) addLink(index int) (*Link, error) {
 	default:
 		if !isCard(here) {
 			return nil, fmt.Errorf("%s is a link of the kind %s, which nobody makes after a crash; say how to reach the target instead, with network in kdump.conf", name, here.Type())
+		}
+		if _, err := os.Stat("/sys/class/net/" + name + "/phy80211"); err == nil {
+			return nil, fmt.Errorf("%s is wireless, and nobody can sign it in after a crash", name)
 		}
 		l.MAC = slices.Clone(here.Attrs().PermHWAddr)
 		if l.MAC == nil {

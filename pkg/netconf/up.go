@@ -153,28 +153,34 @@ func (u *bringUp) match(links []Link, here []netlink.Link) bool {
 }
 
 // isCard reports whether a link is a network card, not something that the kernel
-// has made of others.
+// has made, which has a kind. The end of a cable between namespaces counts: it is
+// all that containers, and tests, have.
 func isCard(l netlink.Link) bool {
-	switch l.Type() {
-	case "bond", "bridge", "ipvlan", "macvlan", "team", "vlan", "dummy", "ifb", "sit", "tun":
-		return false
-	}
-	return l.Attrs().RawFlags&unix.IFF_LOOPBACK == 0 && len(l.Attrs().HardwareAddr) > 0
+	kind, attrs := l.Type(), l.Attrs()
+	return (kind == "device" || kind == "veth") && attrs.RawFlags&unix.IFF_LOOPBACK == 0 && len(attrs.HardwareAddr) > 0
 }
 
-// pick returns the network card that the link of the plan is, or nil. Of several
-// with the same address, such as those of a virtual machine that passes one through
-// the other, it is the one that has no master.
+// pick returns the network card that the link of the plan is, or nil. Several may
+// have the address: slaves of a bond, of which one has it by nature; or the two of
+// a virtual machine that passes one through the other, which is then its master.
 func pick(l *Link, here []netlink.Link) *netlink.LinkAttrs {
 	var best *netlink.LinkAttrs
-	for _, candidate := range here {
-		attrs := candidate.Attrs()
-		same := attrs.Name == l.Name
-		if l.MAC != nil {
-			same = slices.Equal(attrs.PermHWAddr, l.MAC) || slices.Equal(attrs.HardwareAddr, l.MAC)
+	bestRank := 0
+	for _, card := range here {
+		attrs, rank := card.Attrs(), 0
+		switch {
+		case !isCard(card):
+			continue
+		case l.MAC == nil && attrs.Name == l.Name, l.MAC != nil && slices.Equal(attrs.PermHWAddr, l.MAC):
+			rank = 3
+		case l.MAC != nil && slices.Equal(attrs.HardwareAddr, l.MAC):
+			rank = 1
 		}
-		if same && isCard(candidate) && (best == nil || best.MasterIndex != 0 && attrs.MasterIndex == 0) {
-			best = attrs
+		if rank > 0 && attrs.MasterIndex == 0 {
+			rank++
+		}
+		if rank > bestRank {
+			best, bestRank = attrs, rank
 		}
 	}
 	return best
@@ -332,11 +338,11 @@ func (u *bringUp) makeBond(l Link) error {
 	return nil
 }
 
-// addLink adds a link to the kernel's. A bond of its name may be there: the driver
-// makes one when it is loaded.
+// addLink adds a link to the kernel's, in place of one of that name that is there:
+// the driver of bonds makes one when it is loaded, and this may be the second try.
 func (u *bringUp) addLink(l Link, made netlink.Link) error {
 	err := netlink.LinkAdd(made)
-	if old, found := netlink.LinkByName(l.Name); errors.Is(err, unix.EEXIST) && found == nil && old.Type() == "bond" {
+	if old, found := netlink.LinkByName(l.Name); errors.Is(err, unix.EEXIST) && found == nil && old.Type() == made.Type() {
 		err = errors.Join(netlink.LinkDel(old), netlink.LinkAdd(made))
 	}
 	if errors.Is(err, unix.EOPNOTSUPP) {
