@@ -102,6 +102,8 @@ func checkTarget(fsType string, found blockdev.Found) error {
 		return fmt.Errorf("%s is assembled by user space (LVM, LUKS, RAID, loop), which the capture kernel does not do: choose a file system on a plain disk or partition", found.Path)
 	}
 	switch {
+	case fsType == "raw" && found.Type == "":
+		return fmt.Errorf("%s: it is not prepared for dumps (kdumpctl format-raw %s)", found.Path, found.Path)
 	case found.Type == "":
 		return fmt.Errorf("%s: no file system of a known type is on it", found.Path)
 	case found.Type != fsType && !(isExt(found.Type) && isExt(fsType)):
