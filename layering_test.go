@@ -27,7 +27,7 @@ var layers = []struct {
 	{"output", "dump lastlog", "words core meaning"},
 	{"target", "target", ""}, // moves bytes and knows no dump
 	{"machine", "config kmod blockdev netconf watchdog kexec efivar hook fence", "words"},
-	{"wholes", "collector capture image", "words core meaning output target machine"},
+	{"wholes", "collector capture image receiver", "words core meaning output target machine"},
 }
 
 // testSupport is imported by tests, and by vmtest, alone.

@@ -23,6 +23,7 @@ import (
 const (
 	FlatSignature  = "makedumpfile"
 	flatHeaderSize = 4096
+	flatRecordSize = 16 // of the header of a record
 	flatTypeAt     = 16
 	flatType       = 1 // the only one
 	flatVersionAt  = 24
@@ -244,44 +245,4 @@ func (f *Flat) ReadAt(p []byte, off int64) (int, error) {
 		return done, io.EOF
 	}
 	return done, nil
-}
-
-// Unflatten writes the file whose flattened form comes from r to out. It fails
-// if the end mark does not come.
-func Unflatten(out io.WriterAt, r io.Reader) error {
-	header := make([]byte, flatHeaderSize)
-	if _, err := io.ReadFull(r, header); err != nil {
-		return fmt.Errorf("%w: flattened header: %w", ErrFormat, err)
-	}
-	if err := checkFlatHeader(header); err != nil {
-		return err
-	}
-	buf := make([]byte, 1<<20)
-	for {
-		if _, err := io.ReadFull(r, header[:16]); err != nil {
-			return fmt.Errorf("%w: flattened file ends without its end mark: %w", ErrFormat, err)
-		}
-		rec, ok, err := readRecordHeader(header)
-		if err != nil || !ok {
-			return err
-		}
-		if err := copyRecord(out, r, rec, buf); err != nil {
-			return err
-		}
-	}
-}
-
-func copyRecord(out io.WriterAt, r io.Reader, rec record, buf []byte) error {
-	for rec.size > 0 {
-		b := buf[:min(int64(len(buf)), rec.size)]
-		if _, err := io.ReadFull(r, b); err != nil {
-			return fmt.Errorf("%w: flattened file is cut off: %w", ErrFormat, err)
-		}
-		if _, err := out.WriteAt(b, rec.off); err != nil {
-			return err
-		}
-		rec.off += int64(len(b))
-		rec.size -= int64(len(b))
-	}
-	return nil
 }
