@@ -108,6 +108,19 @@ func Faults() []Fault {
 			Conf: append([]string{"deadline 8s"}, slow...), Saved: Part,
 			Log: []string{"dump: failed", "out of time: dump is incomplete"}},
 
+		{Group: program, Name: "hook-sleeps", Quick: true,
+			What:  "A program that is to run before the dump sleeps for ever",
+			Steps: hook("hook-sleeps"), Conf: []string{"kdump_pre /sbin/hook-sleeps", "hook_timeout 3s"}, Saved: All,
+			Log: []string{"kdump_pre /sbin/hook-sleeps: ", "result=ok"}},
+		{Group: program, Name: "hook-floods",
+			What:  "A program that is to run before the dump writes lines for ever",
+			Steps: hook("hook-floods"), Conf: []string{"kdump_pre /sbin/hook-floods", "hook_timeout 3s"}, Saved: All,
+			Log: []string{"kdump_pre /sbin/hook-floods: ", "result=ok"}},
+		{Group: program, Name: "hook-forks",
+			What:  "A program that is to run after the dump leaves another one behind, which keeps the target busy",
+			Steps: hook("hook-forks"), Conf: []string{"kdump_post /sbin/hook-forks", "hook_timeout 3s"}, Saved: All,
+			Said: []string{"kdump_post /sbin/hook-forks: ", "result=ok", "end action=reboot"}},
+
 		{Group: disk, Name: "absent", Quick: true,
 			What:   "No device has the UUID of the target",
 			Target: absent, Build: "--generic", Conf: []string{"device_timeout 3s"},
@@ -292,6 +305,9 @@ func Faults() []Fault {
 
 // absent is a target that no device has.
 const absent = "ext4 UUID=ffffffff-0000-4000-8000-000000000000"
+
+// hook returns the steps that make a program for a hook.
+func hook(name string) []string { return []string{"copy /sbin/init /sbin/" + name} }
 
 // nextTarget has a disk take what the target does not in ten seconds.
 var nextTarget = []string{"target_timeout 10s", "ext4 UUID=" + TargetUUID}

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"os/signal"
 	"runtime"
 	"strconv"
 	"strings"
@@ -119,4 +121,53 @@ func await(text string) error {
 	say("%s", text)
 	time.Sleep(time.Minute)
 	return errors.New("nothing has happened")
+}
+
+// Names of this program as a hook of the capture run, whose parts they play.
+const (
+	hookSleeps = "hook-sleeps" // for ever
+	hookFloods = "hook-floods" // with lines
+	hookForks  = "hook-forks"  // and leaves a process behind
+)
+
+// playHook plays the part of a hook, if that is the program's name.
+func playHook(name string) {
+	switch name {
+	case hookSleeps:
+		stay()
+	case hookFloods:
+		for {
+			fmt.Println("and another line")
+		}
+	case hookForks:
+		if len(os.Args) > 1 && os.Args[1] == "stay" {
+			stay()
+		}
+		child := exec.Command(os.Args[0], "stay")
+		child.Dir = os.Getenv("UKDUMP_DIR") // which keeps the target busy
+		child.Stdout, child.Stderr = os.Stdout, os.Stderr
+		child.SysProcAttr = &unix.SysProcAttr{Setsid: true}
+		if err := child.Start(); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+}
+
+// stay ends for no signal that can be ignored.
+func stay() {
+	signal.Ignore()
+	for {
+		time.Sleep(time.Hour)
+	}
+}
+
+// copyFile copies a program.
+func copyFile(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o755)
 }

@@ -14,6 +14,7 @@
 //	dial HOST:PORT           connect to a server, and say what it says first
 //	vlan NAME ID LINK        make a link that is a VLAN on another one
 //	bond NAME MODE LINK...   make a link that is a bond of others
+//	bridge NAME LINK...      make a link that is a bridge between others
 //	arm-raw                  arm the image /boot/raw.cpio, whose /init is this
 //	                         program and copies /proc/vmcore as it is to the
 //	                         second NVMe namespace
@@ -26,6 +27,7 @@
 //	await TEXT               say a text, and wait for the host to act on it
 //	insmod NAME PARAM...     load one module with parameters, in which @SYMBOL is
 //	                         the address of a symbol of the kernel
+//	copy FROM TO             copy a program
 //	replace FILE OLD NEW     replace a text in a file
 //	cut FILE BYTES           take that many bytes from the end of a file
 //	load-unchecked IMAGE OPTION...
@@ -45,8 +47,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ukdump/ukdump/pkg/kmod"
 	"github.com/ukdump/ukdump/pkg/kmod/unpack"
@@ -54,6 +58,7 @@ import (
 )
 
 func main() {
+	playHook(filepath.Base(os.Args[0]))
 	if len(os.Args) > 1 && os.Args[1] == "sleeper" {
 		sleeper()
 	}
@@ -99,7 +104,7 @@ func step(name string, args []string) error {
 		return network(args[0], args[1:])
 	case "dial":
 		return dial(args[0])
-	case "vlan", "bond":
+	case "vlan", "bond", "bridge":
 		return stack(name, args)
 	case "arm-raw":
 		return armRaw()
@@ -117,6 +122,8 @@ func step(name string, args []string) error {
 		return await(strings.Join(args, " "))
 	case "insmod":
 		return insmod(args[0], args[1:])
+	case "copy":
+		return copyFile(args[0], args[1])
 	case "replace":
 		return replaceIn(args[0], args[1], args[2])
 	case "cut":
@@ -191,8 +198,9 @@ func kernelRelease() (string, error) {
 func runProgram(name string, args []string) error {
 	cmd := exec.Command(name, args...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}
+	began := time.Now()
 	out, err := cmd.CombinedOutput()
-	say("$ %s %s\n%s", name, strings.Join(args, " "), out)
+	say("$ %s %s took %.2f s\n%s", name, strings.Join(args, " "), time.Since(began).Seconds(), out)
 	return err
 }
 
