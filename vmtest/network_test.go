@@ -5,6 +5,12 @@ package vmtest
 import (
 	"fmt"
 	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 )
 
@@ -50,4 +56,203 @@ func TestNetworkHarness(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantSaid(t, console, "hello over IPv4", "hello over IPv6", "eth1: 10.0.3.15/24 valid 86400 via 10.0.3.2 dns 10.0.3.3")
+}
+
+// dumpServer is an OpenSSH server on both loopback addresses.
+type dumpServer struct {
+	port  int
+	dir   string   // where dumps go to
+	steps []string // what makes a machine know it, and it the machine
+}
+
+// serveSSH starts the server, until the test ends.
+func serveSSH(t *testing.T) *dumpServer {
+	t.Helper()
+	sshd := "/usr/sbin/sshd" // wants to be called by its whole path
+	if _, err := exec.LookPath(sshd); err != nil {
+		t.Skip("no sshd here (Debian: openssh-server)")
+	}
+	dir := t.TempDir()
+	s := &dumpServer{dir: filepath.Join(dir, "dumps")}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.port = listener.Addr().(*net.TCPAddr).Port
+	listener.Close()
+	for _, key := range []string{"host", "client"} {
+		output(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", filepath.Join(dir, key))
+	}
+	conf := fmt.Sprintf("ListenAddress 127.0.0.1:%d\nListenAddress [::1]:%[1]d\nHostKey %s/host\nAuthorizedKeysFile %[2]s/client.pub\n"+
+		"StrictModes no\nPermitRootLogin yes\nPidFile none\nSubsystem sftp internal-sftp\n", s.port, dir)
+	if err := os.WriteFile(filepath.Join(dir, "conf"), []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll("/run/sshd", 0o755); err != nil { // where it keeps nothing
+		t.Skipf("no place for sshd: %v", err)
+	}
+	cmd := exec.Command(sshd, "-D", "-e", "-f", filepath.Join(dir, "conf"))
+	var log strings.Builder
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		if t.Failed() {
+			t.Logf("sshd says:\n%s", log.String())
+		}
+	})
+	hostKey := strings.Fields(readFile(t, filepath.Join(dir, "host.pub")))
+	key := strings.TrimSpace(readFile(t, filepath.Join(dir, "client")))
+	s.steps = []string{
+		"write /root/key " + strings.ReplaceAll(key, "\n", "|"),
+		fmt.Sprintf("write /root/hosts [10.0.2.2]:%d %s %s|[fec0::2]:%[1]d %[2]s %[3]s|[dumps.test]:%[1]d %[2]s %[3]s",
+			s.port, hostKey[0], hostKey[1]),
+	}
+	return s
+}
+
+// TestNetwork has capture kernels find their way to a server, in the ways that
+// running machines have one and that kdump.conf can say.
+func TestNetwork(t *testing.T) {
+	begin(t)
+	ukdump(t)
+	k := needKernel(t, suites()[0])
+	root, err := MakeRoot(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const two = "hubport,hubid=1" // on one wire with the other network card
+	drivers := "modprobe virtio_pci virtio_net"
+	for _, test := range []struct {
+		name  string
+		nics  []NIC
+		args  []string
+		steps []string // that make the running machine's network
+		conf  string   // lines of kdump.conf
+		host  string   // the server
+		pull  string   // the card whose cable is out after the crash
+		build string   // options
+		want  []string
+	}{
+		{name: "static", steps: AttachNetwork(), host: "10.0.2.2",
+			want: []string{"network: eth0 (52:54:00:6b:64:01): 10.0.2.15/24"}},
+		{name: "leased", steps: []string{drivers, "network eth0 dhcp"}, host: "10.0.2.2",
+			want: []string{"network: eth0 (52:54:00:6b:64:01): 10.0.2.15/24"}},
+		// What is in /etc/hosts is known without a DNS server.
+		{name: "named", steps: append(AttachNetwork(), "write /etc/hosts 10.0.2.2 dumps.test", "write /etc/resolv.conf nameserver 10.0.2.99"),
+			host: "dumps.test", want: []string{"connect: root@dumps.test:"}},
+		{name: "dhcp", steps: AttachNetwork(), conf: "network eth0 dhcp", host: "10.0.2.2", want: []string{"network: eth0 (52:54:00:6b:64:01): 10.0.2.15/24"}},
+		{name: "generic", nics: []NIC{{Net: "hubport,hubid=7"}, {Model: "vmxnet3"}}, steps: []string{drivers}, build: " --generic", host: "10.0.2.2",
+			want: []string{"network: eth1 (52:54:00:6b:64:02): 10.0.2.15/24"}},
+		{name: "ipv6", steps: []string{drivers, "network eth0 auto6"}, host: "[fec0::2]",
+			want: []string{"network: eth0 (52:54:00:6b:64:01): fec0::5054:ff:fe6b:6401/64"}},
+		{name: "auto6", steps: []string{drivers, "network eth0 auto6"}, conf: "network eth0 auto6", host: "[fec0::2]",
+			want: []string{"network: eth0 (52:54:00:6b:64:01): fec0::5054:ff:fe6b:6401/64"}},
+		{name: "bridge", steps: []string{drivers + " bridge", "bridge br0 eth0", "network br0 10.0.2.15/24 via 10.0.2.2"}, host: "10.0.2.2",
+			want: []string{"network: eth0 (52:54:00:6b:64:01): 10.0.2.15/24"}},
+		{name: "bond", nics: []NIC{{Net: two}, {Net: two}}, pull: "nic0",
+			args:  []string{"-netdev", "user,id=user", "-netdev", two + ",id=wire,netdev=user"},
+			steps: []string{drivers + " bonding", "bond bond0 active-backup eth0 eth1", "network bond0 10.0.2.15/24 via 10.0.2.2"},
+			host:  "10.0.2.2", want: []string{"network: bond0: 10.0.2.15/24"}},
+		{name: "vlan", nics: []NIC{{Net: "VLAN"}}, steps: []string{drivers + " 8021q", "vlan lan 42 eth0", "network lan 10.0.2.15/24 via 10.0.2.2"},
+			host: "10.0.2.2", want: []string{"network: lan: 10.0.2.15/24"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server := serveSSH(t)
+			if test.nics == nil {
+				test.nics = []NIC{{}}
+			}
+			if test.nics[0].Net == "VLAN" {
+				vlan, net, err := ServeVLAN(t.TempDir(), 42)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer vlan.Close()
+				test.nics[0].Net = net
+			}
+			m := Machine{Kernel: k, Root: root, MemoryMiB: 1024, Args: append(Network(test.nics...), test.args...)}
+			if test.pull != "" {
+				pullOnCrash(t, &m, test.pull)
+			}
+			conf := fmt.Sprintf("machine tested|path %s|sshkey /root/key|ssh_known_hosts /root/hosts|ssh root@%s:%d|%s",
+				server.dir, test.host, server.port, test.conf)
+			m.Steps = slices.Concat(test.steps, server.steps, []string{"write /etc/kdump.conf " + conf,
+				kdumpctl + "build" + test.build, kdumpctl + "load", "fill 128", "crash"})
+			console, err := m.Run()
+			logConsole(t, console)
+			if err != nil {
+				t.Fatalf("the machine did not end by itself: %v", err)
+			}
+			wantSaid(t, console, append(test.want, "ukdump: result=ok ")...)
+			if dumps := glob(t, filepath.Join(server.dir, "*/vmcore*")); len(dumps) == 0 {
+				t.Errorf("nothing is in %s", server.dir)
+			}
+		})
+	}
+}
+
+// TestNetworkDown has the cable out: the next target, a disk, gets the dump.
+func TestNetworkDown(t *testing.T) {
+	begin(t)
+	ukdump(t)
+	k := needKernel(t, suites()[0])
+	root, err := MakeRoot(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk := filepath.Join(t.TempDir(), "disk")
+	if err := MakeDisk(disk, "ext4", "512M", mkfs["ext4"]...); err != nil {
+		t.Fatal(err)
+	}
+	server := serveSSH(t)
+	m := Machine{Kernel: k, Root: root, MemoryMiB: 1024, Virtio: []string{disk}, Args: Network(NIC{})}
+	pullOnCrash(t, &m, "nic0")
+	conf := fmt.Sprintf("machine tested|path /dumps|sshkey /root/key|ssh_known_hosts /root/hosts|ssh root@10.0.2.2:%d|ext4 UUID=%s", server.port, uuid)
+	m.Steps = slices.Concat(AttachVirtio("ext4"), AttachNetwork(), server.steps, []string{"write /etc/kdump.conf " + conf,
+		kdumpctl + "build", kdumpctl + "load", "fill 128", "crash"})
+	console, err := m.Run()
+	logConsole(t, console)
+	if err != nil {
+		t.Fatalf("the machine did not end by itself: %v", err)
+	}
+	wantSaid(t, console, "network: no carrier on eth0 (52:54:00:6b:64:01) after 30s", "network: failed", "connect: skipped", "target: 2 of 2", "ukdump: result=ok ")
+	saved := t.TempDir()
+	if err := Extract(k, root, disk, "ext4", saved); err != nil {
+		t.Fatal(err)
+	}
+	if dumps := glob(t, filepath.Join(saved, "dumps/*/vmcore")); len(dumps) != 1 {
+		t.Errorf("the disk has the dumps %q, want one", dumps)
+	}
+}
+
+// pullOnCrash pulls the cable of a network card out when the machine crashes.
+func pullOnCrash(t *testing.T, m *Machine, nic string) {
+	t.Helper()
+	listener, args, err := ListenMonitor(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	m.Args = append(m.Args, args...)
+	crashed := make(chan struct{})
+	var once sync.Once
+	m.Print = func(line string) {
+		if strings.Contains(line, "guest: crash") {
+			once.Do(func() { close(crashed) })
+		}
+	}
+	go func() {
+		monitor, _, err := Listen(listener)
+		if err != nil {
+			t.Errorf("QEMU's monitor: %v", err)
+			return
+		}
+		<-crashed
+		if err := monitor.SetLink(nic, false); err != nil {
+			t.Errorf("pulling out the cable: %v", err)
+		}
+	}()
 }

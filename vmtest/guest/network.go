@@ -147,15 +147,13 @@ func lease(name string) ([]string, error) {
 	return args, nil
 }
 
-// stack makes a link of others: "vlan NAME ID PARENT" or "bond NAME MODE
-// SLAVE...".
+// stack makes a link of others: "vlan NAME ID PARENT", "bond NAME MODE SLAVE..." or
+// "bridge NAME PORT...".
 func stack(kind string, args []string) error {
-	if len(args) < 3 {
-		return errors.New("too few arguments")
-	}
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = args[0]
-	if kind == "vlan" {
+	switch kind {
+	case "vlan":
 		id, err := strconv.Atoi(args[1])
 		if err != nil {
 			return err
@@ -166,20 +164,33 @@ func stack(kind string, args []string) error {
 		}
 		attrs.ParentIndex = parent.Attrs().Index
 		return netlink.LinkAdd(&netlink.Vlan{LinkAttrs: attrs, VlanId: id})
+	case "bond":
+		bond := netlink.NewLinkBond(attrs)
+		bond.Mode = netlink.StringToBondMode(args[1])
+		bond.Miimon = 100
+		return join(bond, args[2:])
 	}
-	bond := netlink.NewLinkBond(attrs)
-	bond.Mode = netlink.StringToBondMode(args[1])
-	bond.Miimon = 100
-	if err := netlink.LinkAdd(bond); err != nil {
+	return join(&netlink.Bridge{LinkAttrs: attrs}, args[1:])
+}
+
+// join makes a link and makes it the master of others.
+func join(master netlink.Link, names []string) error {
+	if old, err := netlink.LinkByName(master.Attrs().Name); err == nil {
+		// The driver of bonds makes one when it is loaded.
+		if err := netlink.LinkDel(old); err != nil {
+			return err
+		}
+	}
+	if err := netlink.LinkAdd(master); err != nil {
 		return err
 	}
-	for _, name := range args[2:] {
+	for _, name := range names {
 		slave, err := linkUp(name)
 		if err != nil {
 			return err
 		}
-		// Only a link that is down can become a slave.
-		if err := errors.Join(netlink.LinkSetDown(slave), netlink.LinkSetMaster(slave, bond)); err != nil {
+		// Only a link that is down can become a slave of a bond.
+		if err := errors.Join(netlink.LinkSetDown(slave), netlink.LinkSetMaster(slave, master), netlink.LinkSetUp(slave)); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
