@@ -30,10 +30,11 @@ type Found struct {
 }
 
 // Find returns the device that spec names: "UUID=…" and "LABEL=…" in the
-// spelling of blkid(8), upper or lower case being the same in a UUID; else the
-// path of its node, not of a link to it. If it is not there, Find waits for it until ctx ends; the
-// error then wraps ErrNotFound and lists what was there instead. A device that
-// cannot be read, or does not answer, is passed over.
+// spelling of blkid(8), upper or lower case being the same in a UUID; "TYPE=…" is
+// the first device with such a file system; else the path of its node, not of a
+// link to it. If it is not there, Find waits for it until ctx ends; the error then
+// wraps ErrNotFound and lists what was there instead. A device that cannot be read,
+// or does not answer, is passed over.
 //
 // For a device that is named by its path, the superblock is what Probe finds,
 // and all empty if it finds none.
@@ -75,6 +76,8 @@ func matcher(dev, spec string) (func(Found) bool, error) {
 		return func(f Found) bool { return strings.EqualFold(f.UUID, value) }, nil
 	case tagged && value != "" && tag == "LABEL":
 		return func(f Found) bool { return f.Label == value }, nil
+	case tagged && value != "" && tag == "TYPE":
+		return func(f Found) bool { return f.Type == value }, nil
 	case strings.HasPrefix(spec, "/dev/"):
 		path := dev + strings.TrimPrefix(spec, "/dev")
 		return func(f Found) bool { return f.Path == path }, nil

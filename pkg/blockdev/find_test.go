@@ -82,7 +82,7 @@ func TestFind(t *testing.T) {
 	m.add(t, "vdd", "8192\n", image)
 	ctx, cancel := context.WithTimeout(t.Context(), enough)
 	defer cancel()
-	for _, spec := range []string{"UUID=" + sb.UUID, "UUID=" + strings.ToUpper(sb.UUID), "LABEL=my dumps", "/dev/vdd"} {
+	for _, spec := range []string{"UUID=" + sb.UUID, "UUID=" + strings.ToUpper(sb.UUID), "LABEL=my dumps", "TYPE=" + sb.Type, "/dev/vdd"} {
 		got, err := Find(ctx, m.sys, m.dev, spec, nil)
 		want := Found{Device{"vdd", m.dev + "/vdd", 4 << 20}, sb}
 		if err != nil || got != want {
@@ -134,7 +134,7 @@ func TestFindPassesOverSilence(t *testing.T) {
 }
 
 func TestFindRefuses(t *testing.T) {
-	for _, spec := range []string{"", "vda", "UUID=", "LABEL=", "PARTUUID=12", "/etc/passwd"} {
+	for _, spec := range []string{"", "vda", "UUID=", "LABEL=", "TYPE=", "PARTUUID=12", "/etc/passwd"} {
 		if got, err := Find(t.Context(), "/sys", "/dev", spec, nil); !errors.Is(err, ErrNotFound) {
 			t.Errorf("Find(%q) = %+v, %v, want ErrNotFound", spec, got, err)
 		}

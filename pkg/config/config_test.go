@@ -237,22 +237,35 @@ func TestParseEmptyIsDefault(t *testing.T) {
 }
 
 func TestSalvage(t *testing.T) {
+	anyRaw := []Target{{Kind: "raw", Address: "TYPE=raw", Dir: "/var/crash"}}
 	for _, test := range []struct {
 		text string
 		want []Target
 	}{
-		{"", nil},
+		{"", anyRaw},
 		{"\x00\xff\n\nrepeat\next4 UUID=0a1b-0\npath /x\nfinal_action halt\nxfs LABEL=2", []Target{
 			{Kind: "ext4", Address: "UUID=0a1b-0", Dir: "/var/crash"}, {Kind: "xfs", Address: "LABEL=2", Dir: "/var/crash"},
 		}},
 		{"ext5 UUID=0a1b-0\nxfs LABEL=crash", []Target{{Kind: "xfs", Address: "LABEL=crash", Dir: "/var/crash"}}},
-		{"ext4 UUID=0a1b-0x\next4 /dev/vda1\nex", nil},
+		{"ext4 UUID=0a1b-0x\next4 /dev/vda1\nraw /dev/vdb\nnfs server:/srv\nex", anyRaw},
+		{"raw UUID=0a1b-0\n", []Target{{Kind: "raw", Address: "UUID=0a1b-0", Dir: "/var/crash"}}},
 	} {
 		want := Default()
 		want.Targets = test.want
 		if got := Salvage(test.text); !reflect.DeepEqual(got, want) {
 			t.Errorf("Salvage(%q) = %+v, want %+v", test.text, got, want)
 		}
+	}
+}
+
+// TestSalvageOwn keeps what says whose dump it is, and who may read it.
+func TestSalvageOwn(t *testing.T) {
+	got := Salvage("machine alpha\nencr\x01pt age1damaged age1\nfinal_action halt\n")
+	if want := []string{"age1damaged", "age1"}; got.Machine != "alpha" || !slices.Equal(got.Encrypt, want) || got.FinalAction != Reboot {
+		t.Errorf("Salvage = %+v", got)
+	}
+	if got := Salvage("machine al/pha\n"); got.Machine != "" {
+		t.Errorf("the machine is %q", got.Machine)
 	}
 }
 

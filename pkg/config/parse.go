@@ -61,17 +61,28 @@ func Parse(file, text string, checks Checks) (*Config, error) {
 	return c, nil
 }
 
-// Salvage returns the default configuration with the file systems that the text
-// names by UUID= or LABEL=. It is for a text that is damaged: what else is in it
-// may be wrong, but no device has such a name by chance.
+// Salvage returns the default configuration with the disks that the text names by
+// UUID= or LABEL=. It is for a text that is damaged: what else is in it may be
+// wrong, but no device has such a name by chance. If it names none, any device will
+// do that was prepared for dumps. What looks like a key to encrypt to is kept, even
+// if it is damaged: then nothing can be saved, and nobody can read it.
 func Salvage(text string) *Config {
 	c := Default()
-	for line := range strings.Lines(text[:min(len(text), maxSize)]) {
+	text = text[:min(len(text), maxSize)]
+	for line := range strings.Lines(text) {
 		key, value := splitLine(line)
 		named := strings.HasPrefix(value, "UUID=") || strings.HasPrefix(value, "LABEL=")
-		if named && slices.Contains(filesystems(), key) {
+		if key == "machine" || named && (key == "raw" || slices.Contains(filesystems(), key)) {
 			_ = c.set(key, value, Checks{}) // a wrong one changes nothing
 		}
+	}
+	for word := range strings.FieldsSeq(text) {
+		if strings.HasPrefix(word, "age1") {
+			c.Encrypt = append(c.Encrypt, word)
+		}
+	}
+	if len(c.Targets) == 0 {
+		c.Targets = []Target{c.Common.at("raw", "TYPE=raw")}
 	}
 	return c
 }
