@@ -4,7 +4,9 @@ package vmtest
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -15,18 +17,27 @@ import (
 // image, and returns its path. In it are the kernel with its modules, the guest
 // program as init, the image that copies cores, and ukdump as a distribution
 // would install it, as far as it has been built.
-func MakeRoot(k Kernel) (string, error) {
+func MakeRoot(k Kernel) (string, error) { return MakeRootWith(k, k.Release) }
+
+// MakeRootWith does the same under another name, with the files in the
+// directories as well.
+func MakeRootWith(k Kernel, name string, dirs ...string) (string, error) {
 	tree, err := os.MkdirTemp(Build, "root-")
 	if err != nil {
 		return "", err
 	}
 	defer os.RemoveAll(tree)
+	for _, dir := range dirs {
+		if err := run("cp", "-a", dir+"/.", tree); err != nil {
+			return "", err
+		}
+	}
 	if err := fillRoot(tree, k); err != nil {
 		return "", err
 	}
 	// The kernel finds its root by the number in the partition table: the names
 	// of NVMe disks change from boot to boot.
-	image := filepath.Join(Build, "root", k.Release+".img")
+	image := filepath.Join(Build, "root", name+".img")
 	err = MakeDisk(image+".part", "ext4", "1G", "-q", "-d", tree, "-E", fmt.Sprintf("offset=%d", rootOffset))
 	if err != nil {
 		return "", err
@@ -43,7 +54,7 @@ func fillRoot(tree string, k Kernel) error {
 			return err
 		}
 	}
-	if err := os.Symlink("usr/lib", filepath.Join(tree, "lib")); err != nil {
+	if err := os.Symlink("usr/lib", filepath.Join(tree, "lib")); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	if err := buildGuest(filepath.Join(tree, "sbin/init")); err != nil {

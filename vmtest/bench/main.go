@@ -32,10 +32,11 @@ func run() error {
 	b := &bench{}
 	flag.IntVar(&b.runs, "runs", 5, "how often everything is run")
 	flag.StringVar(&b.out, "out", outDir(), "where dumps are written, and removed; best in memory")
-	parts := flag.String("parts", "real,terabyte,scaling", "what to measure")
+	parts := flag.String("parts", "real,terabyte,scaling", "what to measure; capture and smallest start machines")
 	programs := flag.String("makedumpfile", "", "a further makedumpfile, for codecs that Debian's lack")
 	asJSON := flag.Bool("json", false, "print for machines")
 	doc := flag.String("doc", "", "also put the tables into this Markdown file, between its marks")
+	mark := flag.String("mark", "make bench", "which marks")
 	flag.Parse()
 
 	tools := filepath.Join(vmtest.Build, "tools", "makedumpfile-")
@@ -67,14 +68,17 @@ func run() error {
 		}
 	}
 	if *doc != "" {
-		return putInto(*doc, tables)
+		return putInto(*doc, *mark, tables)
 	}
 	return nil
 }
 
 // parts are what can be measured, each on its own.
 func (b *bench) parts() map[string]func() ([]*table, error) {
-	return map[string]func() ([]*table, error){"real": b.real, "terabyte": b.terabyte, "scaling": b.scaling}
+	return map[string]func() ([]*table, error){
+		"real": b.real, "terabyte": b.terabyte, "scaling": b.scaling, // of cores
+		"capture": b.capture, "smallest": b.smallest, // in machines that crash
+	}
 }
 
 // outDir returns a directory in memory, if there is one, so that what is

@@ -75,15 +75,10 @@ func (t *table) markdown(w io.Writer) {
 	fmt.Fprintln(w)
 }
 
-// The marks around what putInto replaces.
-const (
-	beginMark = "<!-- make bench: begin -->\n"
-	endMark   = "<!-- make bench: end -->\n"
-)
-
-// putInto puts the tables into the Markdown file at path, between its marks, and
-// says where they come from.
-func putInto(path string, tables []*table) error {
+// putInto puts the tables into the Markdown file at path, between the marks of
+// that name, and says where they come from.
+func putInto(path, mark string, tables []*table) error {
+	beginMark, endMark := "<!-- "+mark+": begin -->\n", "<!-- "+mark+": end -->\n"
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err

@@ -21,8 +21,12 @@ func spreadOf(figures []float64) spread {
 // by returns the spread of the figures divided by n.
 func (s spread) by(n float64) spread { return spread{s.Median / n, s.Min / n, s.Max / n} }
 
-// String shows three significant digits, and the spread where it shows in them.
+// String shows three significant digits, and the spread where it shows in them;
+// a dash if there is no figure.
 func (s spread) String() string {
+	if s == (spread{}) {
+		return "–"
+	}
 	text := digits(s.Median)
 	if low, high := digits(s.Min), digits(s.Max); low != text || high != text {
 		text += " (" + low + "–" + high + ")"
