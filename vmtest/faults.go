@@ -30,10 +30,12 @@ type Fault struct {
 	Crashkernel string   // "256M" if ""
 	Qemu        []string // further arguments
 
-	// Size is that of the target's disk, 512M if "". Prepare changes the disk
+	// Size is that of the target's disk, 512M if "". It has ext4, unless it is Raw.
+	// Prepare changes the disk
 	// before the machine sees it. Once BreaksAt bytes have been written, or when the
 	// machine says BreaksWhen, it Breaks.
 	Size       string
+	Raw        bool // no file system
 	Prepare    func(disk string) error
 	Breaks     Breakage
 	BreaksAt   int64
@@ -218,6 +220,11 @@ func readExt4(image, to string) error {
 		return err
 	}
 	return run("debugfs", "-R", "rdump / "+to, image)
+}
+
+// readRaw copies the dumps on a raw device to a directory.
+func readRaw(image, to string) error {
+	return run(filepath.Join(Build, "ukdump"), "kdumpctl", "save-raw", "--all", "--dir", filepath.Join(to, "var/crash"), image)
 }
 
 // groups returns the groups of faults, in their order.

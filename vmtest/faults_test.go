@@ -79,8 +79,11 @@ func testFault(t *testing.T, f *Fault) {
 	if f.After != nil {
 		bootAfter(t, f, root, disk)
 	}
-	saved := t.TempDir()
-	if err := readExt4(disk, saved); err != nil {
+	saved, read := t.TempDir(), readExt4
+	if f.Raw {
+		read = readRaw
+	}
+	if err := read(disk, saved); err != nil {
 		t.Fatalf("reading the target: %v", err)
 	}
 	checkFault(t, f, saved)
@@ -95,8 +98,15 @@ func testFault(t *testing.T, f *Fault) {
 
 func makeFaultDisk(t *testing.T, f *Fault, disk string) {
 	t.Helper()
-	if err := MakeDisk(disk, "ext4", or(f.Size, "512M"), mkfs["ext4"]...); err != nil {
+	kind := "ext4"
+	if f.Raw {
+		kind = ""
+	}
+	if err := MakeDisk(disk, kind, or(f.Size, "512M"), mkfs["ext4"]...); err != nil {
 		t.Fatal(err)
+	}
+	if f.Raw {
+		output(t, ukdump(t), "kdumpctl", "format-raw", disk)
 	}
 	if f.Prepare != nil {
 		if err := f.Prepare(disk); err != nil {
