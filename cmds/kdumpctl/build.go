@@ -117,6 +117,11 @@ func runBuild(args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	printImage(stdout, o.output, img)
+	for _, f := range spec.Files {
+		if f.Path == netconf.Path {
+			printIndented(stdout, "network", f.Data)
+		}
+	}
 	return nil
 }
 
@@ -338,8 +343,12 @@ func printImage(w io.Writer, name string, img *image.Image) {
 		}
 		fmt.Fprintf(w, "modules of %s, in this order: %s\n", img.Release, strings.Join(names, " "))
 	}
-	fmt.Fprintf(w, "configuration:\n")
-	for line := range strings.Lines(string(img.Config)) {
+	printIndented(w, "configuration", img.Config)
+}
+
+func printIndented(w io.Writer, title string, text []byte) {
+	fmt.Fprintf(w, "%s:\n", title)
+	for line := range strings.Lines(string(text)) {
 		fmt.Fprintf(w, "  %s", line)
 	}
 }

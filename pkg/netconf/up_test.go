@@ -226,10 +226,10 @@ func TestUpFails(t *testing.T) {
 	if !errors.Is(err, ErrNoLink) {
 		t.Fatalf("Up = %v, want ErrNoLink", err)
 	}
-	if took := time.Since(began); took > 10*time.Second {
+	if took := time.Since(began); took > linkWait {
 		t.Errorf("Up took %v, the context 3 s", took)
 	}
-	want(t, "Up", said, "no network card eth2 (52:54:00:00:00:03) after 1s; there are eth0 ("+mac1+"), eth1 ("+mac2+")",
+	want(t, "Up", said, "no network card eth2 (52:54:00:00:00:03) after ", "; there are eth0 ("+mac1+"), eth1 ("+mac2+")",
 		"eth2 is not there")
 	goroutines(t, before)
 
@@ -241,7 +241,7 @@ func TestUpFails(t *testing.T) {
 	if !errors.Is(err, ErrNoLink) {
 		t.Fatalf("Up = %v, want ErrNoLink", err)
 	}
-	want(t, "Up", said, "no carrier on eth1 ("+mac2+") after 3s", "eth0 ("+mac1+"): no address from a DHCP server after 3s: no server answers")
+	want(t, "Up", said, "no carrier on eth1 ("+mac2+") after ", "eth0 ("+mac1+"): no address from a DHCP server after ", "s: no server answers")
 	goroutines(t, before)
 
 	// One link is enough.
