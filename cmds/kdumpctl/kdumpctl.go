@@ -24,12 +24,13 @@ const help = `usage: kdumpctl COMMAND [OPTION...]
            copy dumps from a device without a file system; prepare one
   collect  take the kernel log of a crash out of the machine's firmware
   sample   print a commented /etc/kdump.conf to start from
+  import   make a kdump.conf of the configuration of another kdump
 
 kdumpctl COMMAND -h explains a command. To set up a machine:
 
   1. Boot it with crashkernel=192M on its kernel command line, so that memory
      is set aside for the capture kernel.
-  2. kdumpctl sample > /etc/kdump.conf, and edit that.
+  2. kdumpctl sample > /etc/kdump.conf, and edit that; or kdumpctl import.
   3. kdumpctl build && kdumpctl load, and load again after every boot
      (ukdump.service does).
   4. To see it work: echo c > /proc/sysrq-trigger. This crashes the machine.
@@ -98,6 +99,8 @@ func find(name string) (command, bool) {
 		return command{collectHelp, runCollect}, true
 	case "sample":
 		return command{sampleHelp, runSample}, true
+	case "import":
+		return command{importHelp, runImport}, true
 	case "save-raw":
 		return command{saveRawHelp, runSaveRaw}, true
 	case "format-raw":

@@ -322,7 +322,7 @@ func TestSample(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, args := range [][]string{{"-h"}, {"help"}, {"build", "-h"}, {"load", "--help"}, {"unload", "-h"}, {"status", "-h"}, {"sample", "-h"}} {
+	for _, args := range [][]string{{"-h"}, {"help"}, {"build", "-h"}, {"load", "--help"}, {"unload", "-h"}, {"status", "-h"}, {"sample", "-h"}, {"import", "-h"}} {
 		status, out, errout := kdumpctl(args...)
 		if status != 0 || !strings.HasPrefix(out, "usage: kdumpctl") || errout != "" {
 			t.Errorf("%q = %d, %q, %q, want 0, the usage, nothing", args, status, out, errout)
