@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -179,9 +180,10 @@ func TestFlattened(t *testing.T) {
 // TestHostile has a client that wants what it must not have.
 func TestHostile(t *testing.T) {
 	dir := t.TempDir()
-	machine := "web1"
+	var machine atomic.Value
+	machine.Store("web1")
 	r, server := serve(t, Options{Dir: dir, MachineQuota: 100, TotalQuota: 150, MaxUploads: 3,
-		Machine: func(*http.Request) (string, error) { return machine, nil }})
+		Machine: func(*http.Request) (string, error) { return machine.Load().(string), nil }})
 	for _, name := range []string{"", "x", "../x", "a/../b", "a/b/c", "/etc/passwd", "a/.b", ".a/b", "a/b-incomplete", "a/b c", "a/\x00", strings.Repeat("a", 300) + "/b", "../../a/b"} {
 		status, _ := curl(t, nil, "-X", "POST", "-H", "Upload-Defer-Length: 1", "-H", metadata(name), server.URL+"/")
 		if status != "400" {
@@ -211,19 +213,19 @@ func TestHostile(t *testing.T) {
 	if status := patch(t, url, make([]byte, 60), 0, 50); status != "400" {
 		t.Errorf("more than announced: %s, want 400", status)
 	}
-	machine = "web2"
+	machine.Store("web2")
 	if status := patch(t, url, []byte("x"), 0, -1); status != "404" {
 		t.Errorf("another machine's upload: %s, want 404", status)
 	}
 	other := create(t, server, "a/b")
-	if status := patch(t, other, make([]byte, 100), 0, -1); status == "204" && r.total > 150 {
-		t.Errorf("both machines have %d bytes, more than all may have", r.total)
+	if status := patch(t, other, make([]byte, 100), 0, -1); status == "204" && r.Stats.Bytes.Load() > 150 {
+		t.Errorf("both machines have %d bytes, more than all may have", r.Stats.Bytes.Load())
 	}
-	machine = "../web"
+	machine.Store("../web")
 	if status, _ := curl(t, nil, "-X", "POST", "-H", "Upload-Defer-Length: 1", "-H", metadata("a/b"), server.URL+"/"); status != "401" {
 		t.Errorf("a machine with an odd name: %s, want 401", status)
 	}
-	machine = "web3"
+	machine.Store("web3")
 	create(t, server, "a/c")
 	if status, _ := curl(t, nil, "-X", "POST", "-H", "Upload-Defer-Length: 1", "-H", metadata("a/d"), server.URL+"/"); status != "507" {
 		t.Errorf("one upload too many: %s, want 507", status)

@@ -27,12 +27,26 @@ import (
 type kdumprecv struct {
 	opts    receiver.Options
 	address string
-	// meddle, if not nil, may answer a request itself.
-	meddle func(http.ResponseWriter, *http.Request) (done bool)
 
-	mu     sync.Mutex
-	server *http.Server
-	recv   *receiver.Receiver
+	mu sync.Mutex
+	// meddler, if not nil, may answer a request itself.
+	meddler func(http.ResponseWriter, *http.Request) (done bool)
+	server  *http.Server
+	recv    *receiver.Receiver
+}
+
+// meddle has f see each request first.
+func (k *kdumprecv) meddle(f func(http.ResponseWriter, *http.Request) (done bool)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.meddler = f
+}
+
+func (k *kdumprecv) meddles(w http.ResponseWriter, q *http.Request) bool {
+	k.mu.Lock()
+	f := k.meddler
+	k.mu.Unlock()
+	return f != nil && f(w, q)
 }
 
 func newKdumprecv(t *testing.T) *kdumprecv {
@@ -58,7 +72,7 @@ func (k *kdumprecv) start(t *testing.T) {
 	defer k.mu.Unlock()
 	k.recv = recv
 	k.server = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if k.meddle == nil || !k.meddle(w, q) {
+		if !k.meddles(w, q) {
 			recv.ServeHTTP(w, q)
 		}
 	})}
@@ -117,39 +131,38 @@ func TestInterrupted(t *testing.T) {
 		},
 		"connections break": func(_ *testing.T, k *kdumprecv) {
 			var n atomic.Int32
-			k.meddle = func(w http.ResponseWriter, q *http.Request) bool {
+			k.meddle(func(w http.ResponseWriter, q *http.Request) bool {
 				if q.Method != "PATCH" || n.Add(1) > 3 {
 					return false
 				}
 				q.Body = &breaking{q.Body, 1 << 20}
 				k.recv.ServeHTTP(w, q)
 				panic(http.ErrAbortHandler)
-			}
+			})
 		},
 		"answers get lost": func(_ *testing.T, k *kdumprecv) {
 			var n atomic.Int32
-			k.meddle = func(_ http.ResponseWriter, q *http.Request) bool {
+			k.meddle(func(_ http.ResponseWriter, q *http.Request) bool {
 				if q.Method != "PATCH" || n.Add(1)%2 == 0 {
 					return false
 				}
 				k.recv.ServeHTTP(discard{http.Header{}}, q)
 				panic(http.ErrAbortHandler)
-			}
+			})
 		},
 		"proxy says 502": func(_ *testing.T, k *kdumprecv) {
 			var n atomic.Int32
-			k.meddle = func(w http.ResponseWriter, _ *http.Request) bool {
+			k.meddle(func(w http.ResponseWriter, _ *http.Request) bool {
 				if n.Add(1) > 2 {
 					return false
 				}
 				w.WriteHeader(http.StatusBadGateway)
 				return true
-			}
+			})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := newKdumprecv(t)
-			k.meddle = nil
 			f, err := open(t, Options{URL: k.url()}).Create(t.Context(), "vmcore", 0)
 			if err != nil {
 				t.Fatal(err)
@@ -216,10 +229,10 @@ func TestGivenUp(t *testing.T) {
 		"stalled": {func(t *testing.T, k *kdumprecv) {
 			release := make(chan struct{})
 			t.Cleanup(func() { close(release) })
-			k.meddle = func(http.ResponseWriter, *http.Request) bool {
+			k.meddle(func(http.ResponseWriter, *http.Request) bool {
 				<-release
 				return true
-			}
+			})
 		}, errNoAnswer},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -245,10 +258,10 @@ func TestCancel(t *testing.T) {
 	dir := open(t, Options{URL: k.url()})
 	release := make(chan struct{})
 	defer close(release)
-	k.meddle = func(http.ResponseWriter, *http.Request) bool {
+	k.meddle(func(http.ResponseWriter, *http.Request) bool {
 		<-release
 		return true
-	}
+	})
 	reason := errors.New("time is up")
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, reason)
 	defer cancel()
