@@ -97,5 +97,8 @@ func savedText(files []string) string {
 			words = append(words, what.word)
 		}
 	}
+	if words == nil {
+		return "kdump.log alone"
+	}
 	return strings.Join(words, ", ")
 }
