@@ -49,22 +49,63 @@ it is.
   --rescue[=FILE]    pack a rescue shell (rescue/bb in the same directories);
                      "failure_action shell" in the configuration does so, too
 
-The configuration has one "key value" a line; kdumpctl sample prints one. Keys:
+The configuration has one "key value" a line; kdumpctl sample prints one, and
+kdumpctl import makes one of that of another kdump. The targets are tried in the
+order of their lines until one has the dump; without any, it goes to the file
+system that holds path:
 
   ext2|ext3|ext4|xfs|btrfs|vfat DEVICE
-                     the target, by UUID=, LABEL= or /dev/NAME (the file system
-                     that holds path now)
-  path DIR           directory for dumps on the target (/var/crash)
+                     a file system, by UUID=, LABEL= or /dev/NAME
+  raw DEVICE         a disk without one, see kdumpctl format-raw -h
+  virtiofs|9p TAG    a directory that the hypervisor shares
+  nfs SERVER:/EXPORT, ssh USER@HOST[:PORT], http URL, s3 URL
+
+About the target in the line above, or else about all:
+
+  path DIR           directory for dumps on it (/var/crash)
+  target_timeout DURATION
+                     when to try the next one (half of the time that is left)
+  sshkey, ssh_known_hosts FILE
+                     our key and the trusted ones (/root/.ssh/kdump_id_rsa and
+                     /root/.ssh/known_hosts; kdumpctl propagate makes them)
+  tls_ca FILE, tls_pin sha256//HASH, tls_cert, tls_key FILE
+                     certificates to trust (the host's bundle), or the one key;
+                     our own certificate
+  http_token FILE    a bearer token
+  s3_region NAME, s3_credentials FILE
+                     where the bucket is, and keys as in ~/.aws/credentials
+
+The dump, and what happens then:
+
   core_collector makedumpfile OPTION...
                      what to save, and how (makedumpfile -z -d 31)
+  encrypt KEY...     encrypt to public keys of age
+  machine NAME       what the machine is called (its host name and an id)
+  network snapshot|none|[LINK] dhcp|auto6|static...
+                     how the network comes up (as it is now)
   final_action reboot|halt|poweroff
                      what to do in the end (reboot)
-  failure_action reboot|halt|poweroff|shell
+  failure_action reboot|halt|poweroff|shell|dump_to_rootfs
                      what to do if no dump was saved (reboot)
-  deadline, stall_timeout, device_timeout, shell_timeout DURATION
+  deadline, stall_timeout, device_timeout, hook_timeout, shell_timeout DURATION
                      when to give up the whole run, a dump that does not move
-                     (3m), the wait for the target's device (60s) and an open
-                     shell (10m)
+                     (3m), the wait for the target's device (60s), a program
+                     (60s) and an open shell (10m)
+
+Programs and modules, packed with all that they need:
+
+  kdump_pre FILE     runs before; with an exit status but 0 nothing is saved
+  kdump_post FILE    runs after; its argument is 0 if the dump was saved, else 1
+  kdump_emergency FILE
+                     runs after that if the dump was not saved
+  extra_bins PROGRAM...
+                     what those call
+  extra_modules NAME...
+  fence_kdump_nodes HOST..., fence_kdump_args OPTION...
+                     tell a cluster, as fence_kdump_send(8) does
+
+Of kdump-utils, default, dracut_args (--mount, --add-drivers), force_rebuild,
+force_no_rebuild and auto_reset_crashkernel are accepted with a warning.
 `
 
 // buildOptions are the options of build.

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -314,10 +315,34 @@ func TestSample(t *testing.T) {
 	if status != 0 || out != initramfs.SampleConfig || errout != "" {
 		t.Fatalf("sample = %d, %q, %q", status, out, errout)
 	}
-	for _, text := range []string{out, strings.ReplaceAll(out, "\n#ext4", "\next4")} {
+	examples := regexp.MustCompile(`(?m)^#[a-z]`).ReplaceAllStringFunc(out, func(s string) string { return s[1:] })
+	for _, text := range []string{out, examples} {
 		if _, err := config.Parse("sample", text, checks()); err != nil {
 			t.Errorf("the sample is no configuration: %v", err)
 		}
+	}
+	if strings.Count(examples, "\n#") >= strings.Count(out, "\n#")-10 {
+		t.Errorf("the sample has few examples: %q", out)
+	}
+}
+
+// TestBuildHelpKeys checks that the help has every key that the manual has.
+func TestBuildHelpKeys(t *testing.T) {
+	manual, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, row := range regexp.MustCompile("(?m)^\\| (`[^|]*`) \\|").FindAllStringSubmatch(string(manual), -1) {
+		for key := range strings.FieldsSeq(strings.ReplaceAll(row[1], "`", " ")) {
+			n++
+			if !regexp.MustCompile(`[^a-z_0-9]` + key + `[^a-z_0-9]`).MatchString(buildHelp) {
+				t.Errorf("kdumpctl build -h does not have %s", key)
+			}
+		}
+	}
+	if n < 40 {
+		t.Errorf("docs/configuration.md has %d keys, want 40 and more", n)
 	}
 }
 
