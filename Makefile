@@ -14,6 +14,7 @@
 #   make test-race     the same under the race detector
 #   make test-readers  our dumps of real cores against makedumpfile, crash, drgn
 #   make test-vm       machines in QEMU that crash with ukdump armed
+#   make test-faults   all of docs/reliability.md, whose table it writes
 #   make fuzz          each fuzz target for FUZZTIME, the readers and codecs of
 #                      files from elsewhere for READER_FUZZTIME
 #   make bench         measure ourselves against makedumpfile, see
@@ -21,8 +22,8 @@
 
 SHELL = /bin/bash -o pipefail
 GO ?= go
-FUZZTIME ?= 10s
-READER_FUZZTIME ?= 60s
+FUZZTIME ?= 5s
+READER_FUZZTIME ?= 30s
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # The unit tests, too, compare with makedumpfile where it is installed or fetched.
 export PATH := $(PATH):/usr/sbin:/sbin:$(CURDIR)/build/tools/bin
@@ -35,17 +36,23 @@ export UKDUMP_TEST_SUITES = $(SUITES)
 # What is needed of the host, and the packages that have it.
 NEEDS_DEMO = qemu-system-x86_64:qemu-system-x86 depmod:kmod mkfs.ext4:e2fsprogs xz:xz-utils \
 	/usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
-NEEDS_TEST = $(NEEDS_DEMO) mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs mkfs.vfat:dosfstools gcc:gcc \
-	/usr/include/string.h:libc6-dev lz4:lz4 zstd:zstd cpio:cpio busybox:busybox python3:python3
+NEEDS_TEST = $(NEEDS_DEMO) mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs mkfs.vfat:dosfstools gcc:gcc make:make \
+	/usr/include/string.h:libc6-dev lz4:lz4 zstd:zstd cpio:cpio busybox:busybox python3:python3 age:age curl:curl \
+	openssl:openssl ssh-keygen:openssh-client /usr/sbin/sshd:openssh-server nginx:nginx-light ip:iproute2 \
+	ganesha.nfsd:nfs-ganesha /usr/lib/$(MULTIARCH)/ganesha/libfsalvfs.so:nfs-ganesha-vfs \
+	dnsmasq:dnsmasq-base /usr/share/OVMF/OVMF_CODE.fd:ovmf /usr/lib/$(MULTIARCH)/libelf.so.1:libelf1 \
+	sfdisk:fdisk cryptsetup:cryptsetup-bin pvcreate:lvm2
+MULTIARCH = $(shell uname -m)-linux-gnu
 
 BUILD = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w'
 # Of go test -v, what became of each test and what it said; of subtests only
 # what did not pass.
 SUMMARY = { grep -vE '^ *=== (RUN|PAUSE|CONT|NAME)|^ +--- PASS|^PASS$$' || true; }
 # Gigabytes, which /tmp may have to keep in memory.
-VMTEST = TMPDIR=/var/tmp UKDUMP_VMTEST=1 $(GO) test -count=1 -timeout 40m -v ./vmtest
+VMTEST = TMPDIR=/var/tmp UKDUMP_VMTEST=1 $(GO) test -count=1 -timeout 90m -v ./vmtest
 
-.PHONY: all build rescue demo test check test-unit test-race test-readers test-vm fuzz bench kernels cores tools debug clean
+.PHONY: all build rescue demo test check test-unit test-race test-readers test-vm test-vm-dumps test-vm-faults \
+	test-faults fuzz bench kernels headers cores tools debug clean
 
 all: build
 
@@ -98,6 +105,7 @@ cores: kernels
 
 # The readers: of bookworm for kernels of its time, of forky for newer ones.
 tools:
+	vmtest/fetch server s3
 	vmtest/fetch tools bookworm
 	vmtest/fetch tools forky
 	mkdir -p build/tools/bin && ln -sf ../makedumpfile-bookworm build/tools/bin/makedumpfile
@@ -108,8 +116,24 @@ debug: kernels
 test-readers: build tools debug cores
 	$(VMTEST) -run 'Makedumpfile|Crash|Drgn'
 
-test-vm: build rescue tools debug
-	$(VMTEST) -run 'Capture|Failure|MemUsage'
+# Machines mostly keep one CPU busy each: two at a time.
+test-vm: build rescue tools debug headers
+	$(MAKE) -j2 -O test-vm-dumps test-vm-faults
+
+test-vm-dumps:
+	$(VMTEST) -run 'Capture|MemUsage|Small|Share|Targets|Raw|NFS|S3'
+
+test-vm-faults:
+	$(VMTEST) -run 'Faults|Remote|Network'
+
+# The module that breaks kernels is built for one of them.
+headers: kernels
+	vmtest/fetch headers bookworm
+	vmtest/fetch kernel trixie
+
+test-faults: build rescue headers
+	UKDUMP_FAULTS=all $(VMTEST) -run Faults | $(SUMMARY)
+	$(GO) run ./vmtest/reliability
 
 # Codecs that Debian's programs lack can be had from another: BENCH='-makedumpfile PATH'.
 bench: build

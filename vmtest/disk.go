@@ -38,14 +38,14 @@ func MakeRootWith(k Kernel, name string, dirs ...string) (string, error) {
 	// The kernel finds its root by the number in the partition table: the names
 	// of NVMe disks change from boot to boot.
 	image := filepath.Join(Build, "root", name+".img")
-	err = MakeDisk(image+".part", "ext4", "1G", "-q", "-d", tree, "-E", fmt.Sprintf("offset=%d", rootOffset))
-	if err != nil {
+	part := fmt.Sprintf("%s.%d", image, os.Getpid()) // several may make one at a time
+	if err := MakeDisk(part, "ext4", "1G", "-q", "-d", tree, "-E", fmt.Sprintf("offset=%d", rootOffset)); err != nil {
 		return "", err
 	}
-	if err := writePartitionTable(image+".part", 1<<30); err != nil {
+	if err := writePartitionTable(part, 1<<30); err != nil {
 		return "", err
 	}
-	return image, os.Rename(image+".part", image)
+	return image, os.Rename(part, image)
 }
 
 func fillRoot(tree string, k Kernel) error {
