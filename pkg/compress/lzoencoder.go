@@ -77,7 +77,7 @@ func (e *lzoEncoder) encode(page []byte) int {
 		distance := start - from
 		if uint32(differ) != 0 || distance > lzoFarDistance {
 			// Faster where nothing repeats, and where it has not paid so far.
-			pos += 2 + (pos-done)>>5 + max(0, n-(pos-pos>>2))>>5
+			pos += 2 + (pos-done)>>5 + max(0, n-(pos-pos>>2))>>6
 			continue
 		}
 		pos = start
