@@ -34,9 +34,9 @@ func (p program) has(codec string) bool {
 	return codec == "zlib" || strings.Contains(p.codecs, codec+"\tenabled")
 }
 
-// ours is what is measured.
+// ours is what is measured: the program that runs in the capture kernel.
 func ours() program {
-	return program{name: "ukdump", command: []string{filepath.Join(vmtest.Build, "ukdump"), "makedumpfile"}}
+	return program{name: "ukdump", command: []string{filepath.Join(vmtest.Build, "ukdump-image"), "makedumpfile"}}
 }
 
 var version = regexp.MustCompile(`version (\S+)`)
