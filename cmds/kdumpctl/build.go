@@ -258,6 +258,13 @@ func (o *buildOptions) spec(stderr io.Writer) (image.Spec, error) {
 	if plan != nil {
 		spec.Files = append(spec.Files, image.File{Path: netconf.Path, Data: []byte(plan.Text())})
 	}
+	if !o.generic { // whose drivers would bring everything
+		firmware, err := image.Firmware("/", spec.Modules, o.release)
+		if err != nil {
+			return spec, err
+		}
+		spec.Files = append(spec.Files, firmware...)
+	}
 	spec.Config = []byte(cfg.Text()) // as completed by completeTargets and packFiles
 	if spec.Init, err = o.readInit(cfg, stderr); err != nil {
 		return spec, err
