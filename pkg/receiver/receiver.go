@@ -71,6 +71,8 @@ type Receiver struct {
 	opts   Options
 	root   *os.Root // of Options.Dir
 	bootID string   // of the running system
+	// creating is held while a file is made.
+	creating sync.Mutex
 
 	mu      sync.Mutex
 	uploads map[string]*upload // by their IDs
@@ -85,8 +87,10 @@ const (
 	// defaultUploads and maxName bound how many files there are, and their names.
 	defaultUploads = 1000
 	maxName        = 200
-	// maxFiles bounds the files of a machine: no quota counts those that are empty.
-	maxFiles = 10000
+	// maxDumps bounds the dumps of a machine, and maxFiles the files of each: no
+	// quota counts those that are empty.
+	maxDumps = 10000
+	maxFiles = 100
 )
 
 // New opens the directory and looks what is in it.

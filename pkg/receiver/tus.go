@@ -52,11 +52,11 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 			r.refuse(w, q, machine, http.StatusNotFound, errors.New("no such upload"))
 			return
 		}
-		if !u.mu.TryLock() {
+		if !u.acquire() {
 			r.refuse(w, q, machine, http.StatusLocked, errors.New("another request writes to this upload"))
 			return
 		}
-		defer u.mu.Unlock()
+		defer u.release()
 		if q.Method == "HEAD" {
 			head(w, u)
 			return
@@ -86,6 +86,8 @@ func codeOf(err error) int {
 		return http.StatusInsufficientStorage
 	case errors.Is(err, fs.ErrExist):
 		return http.StatusConflict
+	case errors.Is(err, errBusy):
+		return http.StatusLocked
 	case errors.Is(err, diskdump.ErrFormat), errors.Is(err, errRequest):
 		return http.StatusBadRequest
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -239,9 +241,14 @@ func (u *upload) accept(header http.Header) error {
 func (r *Receiver) takeBody(w http.ResponseWriter, body io.Reader, u *upload) error {
 	control := http.NewResponseController(w)
 	buf := make([]byte, step)
+	stopped := false
+	defer u.setStop(nil)
+	u.setStop(func() {
+		stopped = true
+		_ = control.SetReadDeadline(time.Now())
+	})
 	for {
-		// A server in a test has none.
-		if err := control.SetReadDeadline(time.Now().Add(r.opts.Idle)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		if err := u.extend(control, r.opts.Idle, &stopped); err != nil {
 			return err
 		}
 		n, readErr := body.Read(buf)
@@ -253,20 +260,43 @@ func (r *Receiver) takeBody(w http.ResponseWriter, body io.Reader, u *upload) er
 		if errors.Is(readErr, io.EOF) {
 			return nil
 		}
+		if errors.Is(readErr, os.ErrDeadlineExceeded) && u.wanted(&stopped) {
+			return errTakenOver
+		}
 		if readErr != nil {
 			return fmt.Errorf("the body breaks off: %w", readErr)
 		}
 	}
 }
 
+// errTakenOver is why a request ends that another one has been made for.
+var errTakenOver = fmt.Errorf("%w: another request goes on with the upload", errBusy)
+
+func (u *upload) wanted(stopped *bool) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return *stopped
+}
+
+// extend gives the request more time, unless another one wants its upload.
+func (u *upload) extend(control *http.ResponseController, idle time.Duration, stopped *bool) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if *stopped {
+		return errTakenOver
+	}
+	err := control.SetReadDeadline(time.Now().Add(idle))
+	if errors.Is(err, http.ErrNotSupported) { // a server in a test has none
+		return nil
+	}
+	return err
+}
+
 func (r *Receiver) takePiece(p []byte, u *upload) error {
 	if u.Length >= 0 && u.Offset+int64(len(p)) > u.Length {
 		return fmt.Errorf("%w: more than the %d bytes that were announced", errRequest, u.Length)
 	}
-	if err := r.take(u.Machine, int64(len(p))); err != nil {
-		return err
-	}
-	n, err := u.Write(p)
+	n, err := r.write(u, p)
 	r.Stats.Bytes.Add(int64(n))
 	return err
 }

@@ -26,12 +26,54 @@ const (
 
 // upload is a file under way.
 type upload struct {
-	mu     sync.Mutex // held by the request that writes to it
+	// busy has a value while a request has the upload; stop, if not nil, ends that.
+	busy chan struct{}
+	mu   sync.Mutex // of stop
+	stop func()
+
 	id     string
 	file   *os.File
 	closed bool
 	known
 }
+
+// handover is how long a request may take to end when another one wants its upload.
+const handover = 10 * time.Second
+
+// acquire gets the upload for a request. One that has it already, most likely over
+// a connection whose other end is long gone, is ended. It returns false if that
+// takes too long.
+func (u *upload) acquire() bool {
+	timer := time.NewTimer(handover)
+	defer timer.Stop()
+	for {
+		u.interrupt()
+		select {
+		case u.busy <- struct{}{}:
+			return true
+		case <-timer.C:
+			return false
+		case <-time.After(handover / 1000): // it may not have begun to read
+		}
+	}
+}
+
+func (u *upload) interrupt() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.stop != nil {
+		u.stop()
+	}
+}
+
+// setStop says how the request that has the upload can be ended.
+func (u *upload) setStop(stop func()) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.stop = stop
+}
+
+func (u *upload) release() { <-u.busy }
 
 // known is what is written down of an upload, so that it can go on with another
 // process. After a crash of the machine it cannot: what had come may be lost.
@@ -39,6 +81,7 @@ type known struct {
 	Machine string
 	Path    string // of the file, below Options.Dir, when it is complete
 	Offset  int64  // of what came
+	Size    int64  // of the file, holes and all: it is what the quota is about
 	Length  int64  // of all that is to come, -1 if that is not known yet
 	Began   time.Time
 	Boot    string // ID of the running system
@@ -47,60 +90,111 @@ type known struct {
 	State diskdump.FlatState
 }
 
-// create begins an upload.
+// create begins an upload. One of the same file that was under way ends.
 func (r *Receiver) create(machine, dump, name string, length int64) (*upload, error) {
 	for _, part := range []string{machine, dump, name} {
 		if err := checkName(part); err != nil {
 			return nil, err
 		}
 	}
-	u := &upload{id: newID(), known: known{Machine: machine, Length: length, Began: time.Now(), Boot: r.bootID}}
+	u := &upload{busy: make(chan struct{}, 1), id: newID(), known: known{Machine: machine, Length: length, Began: time.Now(), Boot: r.bootID}}
 	name, u.Flat = strings.CutSuffix(name, flatSuffix)
-	dir := path.Join(machine, dump)
-	u.Path = path.Join(dir, name)
-	if err := r.root.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
+	u.Path = path.Join(machine, dump, name)
+	for _, other := range r.samePath(u.Path) {
+		// Nobody may write to the file, or complete it, any more.
+		if !other.acquire() {
+			return nil, fmt.Errorf("%w: another request does not end", errBusy)
+		}
+		other.closed = true
+		other.file.Close()
+		r.forget(other)
+		other.release()
 	}
+	r.creating.Lock()
+	defer r.creating.Unlock()
 	if err := r.add(u); err != nil {
 		return nil, err
 	}
-	file, err := r.root.OpenFile(u.Path+incomplete, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err == nil {
-		u.file, err = file, r.save(u)
-	}
-	if err != nil {
+	if err := r.makeFile(u); err != nil {
 		r.forget(u)
 		return nil, err
 	}
 	return u, nil
 }
 
-// add makes the upload known, unless there is no room for one more. One of the same
-// file that was under way ends.
+// errBusy says that something else has to end before.
+var errBusy = errors.New("not now")
+
+// samePath returns the uploads of a file that are under way.
+func (r *Receiver) samePath(path string) (same []*upload) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, u := range r.uploads {
+		if u.Path == path {
+			same = append(same, u)
+		}
+	}
+	return same
+}
+
+// add makes the upload known, unless there is no room for one more, in which case
+// nothing is made.
 func (r *Receiver) add(u *upload) error {
 	if _, err := r.root.Lstat(u.Path); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w", path.Base(u.Path), fs.ErrExist)
 	}
-	if info, err := r.root.Lstat(u.Path + incomplete); err == nil {
-		_ = r.take(u.Machine, -info.Size()) // it is replaced
+	if len(r.samePath(u.Path)) > 0 {
+		return fmt.Errorf("%w: another request begins the same file", errBusy)
 	}
-	entries, err := fs.ReadDir(r.root.FS(), u.Machine)
-	if err != nil {
+	if err := r.checkCount(path.Dir(u.Path), maxFiles); err != nil {
 		return err
+	}
+	if _, err := r.root.Lstat(path.Dir(u.Path)); err != nil {
+		if err := r.checkCount(u.Machine, maxDumps); err != nil {
+			return err
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id, other := range r.uploads {
-		if other.Path == u.Path {
-			delete(r.uploads, id)
-			_ = r.root.Remove(path.Join(uploadsDir, id))
-		}
-	}
-	if len(r.uploads) >= r.opts.MaxUploads || len(entries) > maxFiles {
+	if len(r.uploads) >= r.opts.MaxUploads {
 		return fmt.Errorf("%w: too many files under way", errQuota)
 	}
 	r.uploads[u.id] = u
 	return nil
+}
+
+// checkCount refuses a directory with so many entries. No quota counts those that
+// are empty.
+func (r *Receiver) checkCount(dir string, limit int) error {
+	entries, err := fs.ReadDir(r.root.FS(), dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && len(entries) >= limit {
+		err = fmt.Errorf("%w: %d entries in a directory", errQuota, len(entries))
+	}
+	return err
+}
+
+// makeFile makes the file, in place of what is left of an earlier upload: not in
+// the same inode, to which a request may still write.
+func (r *Receiver) makeFile(u *upload) error {
+	if err := r.root.MkdirAll(path.Dir(u.Path), 0o700); err != nil {
+		return err
+	}
+	name := u.Path + incomplete
+	if info, err := r.root.Lstat(name); err == nil {
+		if err := r.root.Remove(name); err != nil {
+			return err
+		}
+		_ = r.take(u.Machine, -info.Size())
+	}
+	file, err := r.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	u.file = file
+	return r.save(u)
 }
 
 // forget drops an upload that nobody can go on with.
@@ -158,7 +252,7 @@ func (r *Receiver) load() error {
 		return err
 	}
 	for _, entry := range entries {
-		u := &upload{id: entry.Name()}
+		u := &upload{busy: make(chan struct{}, 1), id: entry.Name()}
 		text, err := r.root.ReadFile(path.Join(uploadsDir, u.id))
 		if err == nil {
 			err = json.Unmarshal(text, &u.known)
@@ -175,28 +269,44 @@ func (r *Receiver) load() error {
 	return nil
 }
 
-// Write takes the next bytes of the upload.
-func (u *upload) Write(p []byte) (int, error) {
-	if !u.Flat {
-		n, err := u.file.WriteAt(p, u.Offset)
-		u.Offset += int64(n)
-		return n, err
+// write takes the next bytes of the upload.
+func (r *Receiver) write(u *upload, p []byte) (n int, err error) {
+	out := quotaWriter{r, u}
+	if u.Flat {
+		flat := diskdump.Unflattener{Out: out, State: u.State}
+		n, err = flat.Write(p)
+		u.State = flat.State
+	} else {
+		n, err = out.WriteAt(p, u.Offset)
 	}
-	flat := diskdump.Unflattener{Out: within{u.file}, State: u.State}
-	n, err := flat.Write(p)
-	u.State = flat.State
 	u.Offset += int64(n)
 	return n, err
 }
 
-// within refuses to write at absurd places.
-type within struct{ *os.File }
+// quotaWriter takes from the quota what a file grows by, holes and all: a file that
+// is copied has none.
+type quotaWriter struct {
+	*Receiver
+	u *upload
+}
 
-func (w within) WriteAt(p []byte, off int64) (int, error) {
+// WriteAt implements io.WriterAt.
+func (w quotaWriter) WriteAt(p []byte, off int64) (int, error) {
 	if off > maxEnd-int64(len(p)) {
 		return 0, fmt.Errorf("%w: data for offset %d", diskdump.ErrFormat, off)
 	}
-	return w.File.WriteAt(p, off)
+	growth := max(0, off+int64(len(p))-w.u.Size)
+	if err := w.take(w.u.Machine, growth); err != nil {
+		return 0, err
+	}
+	n, err := w.u.file.WriteAt(p, off)
+	grown := min(growth, max(0, off+int64(n)-w.u.Size))
+	if n == 0 {
+		grown = 0
+	}
+	w.u.Size += grown
+	_ = w.take(w.u.Machine, grown-growth)
+	return n, err
 }
 
 // finish makes a file that is there as a whole durable, and then visible.
