@@ -14,6 +14,7 @@ package http
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -21,7 +22,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ukdump/ukdump/pkg/target"
@@ -44,7 +48,8 @@ type Options struct {
 const (
 	defaultPatience = 90 * time.Second
 	connectTime     = 15 * time.Second
-	answerTime      = 30 * time.Second // of a request without a body
+	answerTime      = 30 * time.Second // of a request without a body, or with a chunk
+	endTime         = 5 * time.Minute  // for the server to sync a whole file to its disk
 	retryEvery      = time.Second
 	maxReason       = 200 // of what the server says about an error, in bytes
 )
@@ -76,6 +81,9 @@ type Store struct {
 	tus    bool
 	ctx    context.Context // ends with Close
 	close  context.CancelFunc
+
+	mu   sync.Mutex
+	made map[string]bool
 }
 
 // Open asks the server what it can do.
@@ -85,7 +93,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	o.Patience = cmp.Or(o.Patience, defaultPatience)
-	s := &Store{opts: o, base: base}
+	s := &Store{opts: o, base: base, made: map[string]bool{}}
 	s.ctx, s.close = context.WithCancel(context.Background())
 	s.client = &http.Client{
 		Transport: &http.Transport{
@@ -117,7 +125,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 // do sends a request without a body, or with a small one, and reads the answer.
 // Whatever the server answers is no error.
 func (s *Store) do(ctx context.Context, method string, u *url.URL, header http.Header, body io.Reader) (*http.Response, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, answerTime, errNoAnswer)
+	ctx, cancel := context.WithTimeoutCause(ctx, min(answerTime, s.opts.Patience), errNoAnswer)
 	defer cancel()
 	request, err := s.request(ctx, method, u, header, body)
 	if err != nil {
@@ -125,10 +133,7 @@ func (s *Store) do(ctx context.Context, method string, u *url.URL, header http.H
 	}
 	answer, err := s.client.Do(request)
 	if err != nil {
-		if context.Cause(ctx) != nil {
-			err = context.Cause(ctx)
-		}
-		return nil, err
+		return nil, because(ctx, err)
 	}
 	// What is left of a small body is read, so that the connection can be used again.
 	answer.Body = &reason{text: readReason(answer.Body), body: answer.Body}
@@ -149,6 +154,19 @@ func (s *Store) request(ctx context.Context, method string, u *url.URL, header h
 	}
 	request.Header.Set("User-Agent", "ukdump")
 	return request, nil
+}
+
+// because returns why a request got no answer.
+func because(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	// It has the whole URL, which may be a secret.
+	var outer *url.Error
+	if errors.As(err, &outer) {
+		return outer.Err
+	}
+	return err
 }
 
 // reason is the beginning of an answer's body, which may say what is wrong.
@@ -216,7 +234,8 @@ func final(err error) bool {
 	case errors.As(err, &finally):
 		return true
 	case errors.As(err, &status):
-		return status.code < 500 && status.code != http.StatusTooManyRequests && status.code != http.StatusLocked ||
+		again := []int{http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusLocked}
+		return status.code < 500 && !slices.Contains(again, status.code) ||
 			status.code == http.StatusInsufficientStorage || status.code == http.StatusNotImplemented
 	case errors.As(err, &dns):
 		return dns.IsNotFound
@@ -237,6 +256,12 @@ func isTLS(err error) bool {
 // retry calls f until it succeeds, is refused, or has failed for too long.
 func (s *Store) retry(ctx context.Context, f func() error) error {
 	began := time.Now()
+	return s.retrySince(ctx, &began, f)
+}
+
+// retrySince does the same, and counts the time since began, which f may change
+// when the server has acknowledged something.
+func (s *Store) retrySince(ctx context.Context, began *time.Time, f func() error) error {
 	for {
 		err := f()
 		switch {
@@ -246,7 +271,7 @@ func (s *Store) retry(ctx context.Context, f func() error) error {
 			return context.Cause(ctx)
 		case s.ctx.Err() != nil:
 			return err
-		case time.Since(began) > s.opts.Patience:
+		case time.Since(*began) > s.opts.Patience:
 			return fmt.Errorf("given up after %v: %w", s.opts.Patience, err)
 		}
 		timer := time.NewTimer(retryEvery)
@@ -259,13 +284,56 @@ func (s *Store) retry(ctx context.Context, f func() error) error {
 	}
 }
 
+// maxNames bounds how many names Make tries.
+const maxNames = 1000
+
 // Make implements target.Store. A directory is what the names of its files begin
 // with; there is nothing to make.
 func (s *Store) Make(ctx context.Context, name string) (target.Target, error) {
 	if s.single() {
 		return &Dir{store: s}, nil
 	}
-	return &Dir{store: s, name: name + "/"}, nil
+	for n := 1; n <= maxNames; n++ {
+		dir := name
+		if n > 1 {
+			dir += "-" + strconv.Itoa(n)
+		}
+		taken, err := s.taken(ctx, dir)
+		if err != nil {
+			return nil, fmt.Errorf("%v: %w", s, err)
+		}
+		if !taken {
+			return &Dir{store: s, name: dir + "/"}, nil
+		}
+	}
+	return nil, fmt.Errorf("%v has %d dumps with the name %s", s, maxNames, name)
+}
+
+// taken reports whether there is a directory of that name. Servers refuse to show
+// what is in one in many ways, or answer alike whatever there is: it is there if
+// they say something else than of a name that nobody can have given.
+func (s *Store) taken(ctx context.Context, dir string) (bool, error) {
+	s.mu.Lock()
+	taken := s.made[dir]
+	s.made[dir] = true
+	s.mu.Unlock()
+	if taken || s.tus { // a server with tus has files, and says of each whether it is there
+		return taken, nil
+	}
+	var codes [2]int
+	for i, name := range []string{dir, rand.Text()} {
+		err := s.retry(ctx, func() error {
+			answer, err := s.do(ctx, "HEAD", s.base.JoinPath(name+"/"), nil, nil)
+			if err == nil {
+				codes[i] = answer.StatusCode
+			}
+			return err
+		})
+		if err != nil {
+			return false, err
+		}
+	}
+	return codes[0] != codes[1], nil
 }
 
 // single reports whether the URL is that of one file.

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/ukdump/ukdump/pkg/target"
 )
@@ -29,7 +30,7 @@ const (
 // upload is a file that goes to a server in chunks, each in a PATCH request. A
 // chunk is kept until the server has acknowledged it. When a connection breaks, the
 // server says how far it has got, and what it lacks of the chunk is sent again.
-// The length of the file is told with the last chunk.
+// The length of the file is told at its end.
 type upload struct {
 	ctx    context.Context
 	dir    *Dir
@@ -142,7 +143,8 @@ func (f *upload) wait() ([]byte, error) {
 func (f *upload) send(chunk []byte, offset, length int64) error {
 	s := f.dir.store
 	resuming := false
-	return s.retry(f.ctx, func() error {
+	began, most := time.Now(), offset // how much the server has acknowledged
+	return s.retrySince(f.ctx, &began, func() error {
 		have := offset
 		if resuming {
 			done, err := f.received(&have, length)
@@ -151,6 +153,9 @@ func (f *upload) send(chunk []byte, offset, length int64) error {
 			}
 			if have < offset || have > offset+int64(len(chunk)) {
 				return fmt.Errorf("%w: it has %d bytes, and had %d", errLost, have, offset)
+			}
+			if have > most {
+				began, most = time.Now(), have
 			}
 		}
 		resuming = true
@@ -163,8 +168,12 @@ func (f *upload) send(chunk []byte, offset, length int64) error {
 		if length >= 0 {
 			header.Set("Upload-Length", strconv.FormatInt(length, 10))
 		}
-		// The server has all of its patience for this much.
-		ctx, cancel := context.WithTimeoutCause(f.ctx, s.opts.Patience, errNoAnswer)
+		// What arrives of a chunk in that time is kept. Another connection may be better.
+		limit := min(answerTime, s.opts.Patience/3)
+		if length >= 0 {
+			limit = endTime
+		}
+		ctx, cancel := context.WithTimeoutCause(f.ctx, limit, errNoAnswer)
 		defer cancel()
 		answer, err := s.patch(ctx, f.url, header, rest)
 		if err != nil {
@@ -185,10 +194,7 @@ func (s *Store) patch(ctx context.Context, u *url.URL, header http.Header, chunk
 	}
 	answer, err := s.client.Do(request)
 	if err != nil {
-		if context.Cause(ctx) != nil {
-			err = context.Cause(ctx)
-		}
-		return nil, err
+		return nil, because(ctx, err)
 	}
 	answer.Body = &reason{text: readReason(answer.Body), body: answer.Body}
 	answer.Body.Close()
@@ -237,7 +243,12 @@ func (f *upload) Commit() error {
 	if _, err := f.wait(); err != nil {
 		return err
 	}
-	if err := f.send(f.chunk, f.offset, f.offset+int64(len(f.chunk))); err != nil {
+	end := f.offset + int64(len(f.chunk))
+	if err := f.send(f.chunk, f.offset, -1); err != nil {
+		return fmt.Errorf("%v: %w", f, err)
+	}
+	// On its own, as only this answer may take the server long.
+	if err := f.send(nil, end, end); err != nil {
 		return fmt.Errorf("%v: %w", f, err)
 	}
 	return nil
