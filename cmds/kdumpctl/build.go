@@ -54,7 +54,7 @@ kdumpctl import makes one of that of another kdump. The targets are tried in the
 order of their lines until one has the dump; without any, it goes to the file
 system that holds path:
 
-  ext2|ext3|ext4|xfs|btrfs|vfat DEVICE
+  ext2|ext3|ext4|xfs|btrfs|vfat|minix DEVICE
                      a file system, by UUID=, LABEL= or /dev/NAME
   raw DEVICE         a disk without one, see kdumpctl format-raw -h
   virtiofs|9p TAG    a directory that the hypervisor shares

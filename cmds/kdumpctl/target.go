@@ -89,8 +89,12 @@ func hostTarget(t *config.Target) (device string, err error) {
 	if err := checkTarget(t.Kind, found); err != nil {
 		return "", err
 	}
-	if filepath.IsAbs(spec) && found.UUID != "" {
+	switch {
+	case !filepath.IsAbs(spec):
+	case found.UUID != "":
 		t.Address = "UUID=" + found.UUID
+	default:
+		t.Address = found.Path // there are no links in the capture kernel
 	}
 	return found.Path, nil
 }

@@ -15,8 +15,8 @@ import (
 // Superblock is how a file system describes itself, in the spelling of
 // blkid(8).
 type Superblock struct {
-	Type  string // "ext2", "ext3", "ext4", "xfs", "btrfs", "vfat"; "raw" for what has dumps without one
-	UUID  string // 36 characters with hyphens; for vfat "ABCD-1234"
+	Type  string // "ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "minix"; "raw" for what has dumps without one
+	UUID  string // 36 characters with hyphens; for vfat "ABCD-1234"; minix has none
 	Label string // empty if it has none
 }
 
@@ -41,7 +41,11 @@ func Probe(r io.ReaderAt) (Superblock, error) {
 	if boot, ok := parseFATBoot(head); ok {
 		return Superblock{Type: "vfat", UUID: boot.uuid, Label: boot.label(r)}, nil
 	}
-	return probeBtrfs(r)
+	sb, err := probeBtrfs(r)
+	if errors.Is(err, ErrUnknown) && isMinix(head) {
+		return Superblock{Type: "minix"}, nil
+	}
+	return sb, err
 }
 
 // readAt returns n bytes at off. Where r ends, zeros take their place.
@@ -115,6 +119,18 @@ func probeBtrfs(r io.ReaderAt) (Superblock, error) {
 	}
 	label := cString(sb[labelAt : labelAt+labelSize])
 	return Superblock{Type: "btrfs", UUID: formatUUID(sb[0x20:0x30]), Label: label}, nil
+}
+
+// isMinix knows the versions of minix, in the byte order of most machines: struct
+// minix_super_block and minix3_super_block in include/uapi/linux/minix_fs.h, 1 KiB
+// into the device. Its numbers are short, so that it is looked for last.
+func isMinix(head []byte) bool {
+	le := binary.LittleEndian
+	switch le.Uint16(head[1024+16:]) {
+	case 0x137f, 0x138f, 0x2468, 0x2478:
+		return true
+	}
+	return le.Uint16(head[1024+24:]) == 0x4d5a
 }
 
 // formatUUID writes 16 bytes as 01234567-89ab-cdef-0123-456789abcdef; nothing

@@ -13,7 +13,7 @@
 // target holds for the one in the line above it; before all targets, for those
 // that do not have their own. Apart from that no key may occur twice. The keys:
 //
-//	ext2|ext3|ext4|xfs|btrfs|vfat DEVICE
+//	ext2|ext3|ext4|xfs|btrfs|vfat|minix DEVICE
 //	    A target: the file system to save to, by UUID=…, LABEL=… or a path such
 //	    as /dev/vda1. Without any target the image builder takes the file system
 //	    that holds path in the running system.

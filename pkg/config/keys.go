@@ -73,7 +73,7 @@ func (c *Config) durations() []duration {
 func aboutTargets() []string { return append([]string{"path", "target_timeout"}, settingKeys()...) }
 
 // filesystems returns the types of file system that a dump can go to.
-func filesystems() []string { return []string{"ext4", "ext3", "ext2", "xfs", "btrfs", "vfat"} }
+func filesystems() []string { return []string{"ext4", "ext3", "ext2", "xfs", "btrfs", "vfat", "minix"} }
 
 // targets returns the keys that name a target.
 func targets() []string {
@@ -209,6 +209,8 @@ func (t Target) at(kind, address string) Target {
 // checkAddress checks what a target's line names.
 func checkAddress(kind, value string, check func(kind, address string) error) error {
 	switch t := (Target{Kind: kind}); {
+	case kind == "minix" && strings.Contains(value, "="):
+		return fmt.Errorf("%.60q: minix has neither UUID nor label; give the path of the device", value)
 	case t.OnDevice():
 		return checkDevice(value)
 	case t.Shared():
@@ -356,8 +358,6 @@ func known(key string) error {
 // nothing.
 func unsupported(key string) string {
 	switch key {
-	case "minix":
-		return "dumps go to ext2, ext3, ext4, xfs, btrfs or vfat"
 	case "net", "options", "link_delay", "disk_timeout", "debug_mem_level", "blacklist":
 		return "kdump-utils dropped it, too; remove the line"
 	}
