@@ -21,11 +21,13 @@ import (
 // test starts itself once more, with a network that has nothing but lo, and its own
 // /etc and /run. The other end of the cables is in a second namespace, "peer".
 
+// mark is set in the environment to the mount namespace that was left.
+const mark = "NETCONF_TEST_SPACE"
+
 // inSpace reports whether the test runs in namespaces of its own. If not, it has
 // run there when inSpace returns, with the same outcome.
 func inSpace(t *testing.T) bool {
 	t.Helper()
-	const mark = "NETCONF_TEST_SPACE"
 	if os.Getenv(mark) != "" {
 		furnish(t)
 		return true
@@ -37,7 +39,11 @@ func inSpace(t *testing.T) bool {
 		t.Skipf("no iproute2: %v", err)
 	}
 	cmd := exec.Command("/proc/self/exe", "-test.v", "-test.timeout=5m", "-test.run=^"+t.Name()+"$")
-	cmd.Env = append(os.Environ(), mark+"=1")
+	everybodys, err := os.Readlink("/proc/self/ns/mnt")
+	if err != nil {
+		t.Skip(err)
+	}
+	cmd.Env = append(os.Environ(), mark+"="+everybodys)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS}
 	out, err := cmd.CombinedOutput()
 	switch {
@@ -55,6 +61,9 @@ func inSpace(t *testing.T) bool {
 // furnish makes the namespaces habitable.
 func furnish(t *testing.T) {
 	t.Helper()
+	if own, _ := os.Readlink("/proc/self/ns/mnt"); own == os.Getenv(mark) {
+		t.Fatal("these are the namespaces of everybody")
+	}
 	passwd := readFile(t, "/etc/passwd")
 	group := readFile(t, "/etc/group")
 	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {

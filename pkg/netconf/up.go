@@ -45,12 +45,11 @@ func Up(ctx context.Context, plan *Plan, log func(string)) error {
 	u.loopback()
 	links := u.findCards(ctx, plan.Links)
 	u.assemble(links)
-	count := u.configureAll(ctx, links)
+	if u.configureAll(ctx, links) == 0 {
+		return errors.Join(append([]error{ErrNoLink}, u.failed...)...)
+	}
 	if err := u.names(ctx, plan); err != nil {
 		u.say("names cannot be looked up: %v", err)
-	}
-	if count == 0 {
-		return errors.Join(append([]error{ErrNoLink}, u.failed...)...)
 	}
 	return nil
 }
