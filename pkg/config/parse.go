@@ -3,6 +3,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,8 @@ import (
 
 // maxSize bounds the text that Parse accepts, in bytes.
 const maxSize = 1 << 20
+
+var errTooLarge = errors.New("larger than 1 MiB; this is no kdump.conf")
 
 // Parse reads the text of a kdump.conf. The file name is for messages, which
 // look like
