@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strings"
 
@@ -20,7 +21,8 @@ import (
 type auth struct {
 	signer ssh.Signer
 	known  ssh.HostKeyCallback
-	file   string // of known hosts
+	file   string   // of known hosts
+	lines  []string // in it
 }
 
 func newAuth(o Options) (*auth, error) {
@@ -36,7 +38,11 @@ func newAuth(o Options) (*auth, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.KnownHosts, err)
 	}
-	return &auth{signer, known, o.KnownHosts}, nil
+	text, err := os.ReadFile(o.KnownHosts)
+	if err != nil {
+		return nil, err
+	}
+	return &auth{signer, known, o.KnownHosts, strings.Split(string(text), "\n")}, nil
 }
 
 // config returns the client's side of the handshake with that address.
@@ -63,17 +69,21 @@ func (a *auth) algorithms(address string) []string {
 	}
 	var algorithms []string
 	for _, known := range refused.Want {
-		kinds := []string{known.Key.Type()}
-		if known.Key.Type() == ssh.KeyAlgoRSA {
-			kinds = []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
-		}
-		for _, kind := range kinds {
-			if !slices.Contains(algorithms, kind) {
-				algorithms = append(algorithms, kind)
-			}
-		}
+		algorithms = append(algorithms, a.shownFor(known)...)
 	}
 	return algorithms
+}
+
+// shownFor returns the algorithms by which a server can show that it has a known
+// key, or a certificate that was made with it.
+func (a *auth) shownFor(known knownhosts.KnownKey) []string {
+	if known.Line <= len(a.lines) && strings.HasPrefix(strings.TrimSpace(a.lines[known.Line-1]), "@cert-authority") {
+		return slices.DeleteFunc(ssh.SupportedAlgorithms().HostKeys, func(name string) bool { return !strings.Contains(name, "-cert-") })
+	}
+	if known.Key.Type() == ssh.KeyAlgoRSA {
+		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
+	}
+	return []string{known.Key.Type()}
 }
 
 // check is the callback that accepts or refuses the server's key.
@@ -82,32 +92,36 @@ func (a *auth) check(address string, remote net.Addr, key ssh.PublicKey) error {
 	var refused *knownhosts.KeyError
 	if !errors.As(err, &refused) {
 		if err != nil {
-			err = &finalError{err}
+			err = finalError{err}
 		}
 		return err
 	}
-	shown := key.Type() + " " + ssh.FingerprintSHA256(key)
 	if len(refused.Want) == 0 {
-		return &finalError{fmt.Errorf("host key of %s: %s has none for it; it shows %s: kdumpctl propagate takes it over", address, a.file, shown)}
+		return finalError{fmt.Errorf("host key of %s: %s has none for it; it shows %s (kdumpctl propagate takes it over)", address, a.file, describe(key))}
 	}
 	var want []string
 	for _, known := range refused.Want {
-		want = append(want, known.Key.Type()+" "+ssh.FingerprintSHA256(known.Key))
+		want = append(want, fmt.Sprintf("%s (line %d)", describe(known.Key), known.Line))
 	}
-	return &finalError{fmt.Errorf("host key of %s: it shows %s, but %s has %s: this may be another machine that pretends to be it",
-		address, shown, a.file, strings.Join(want, ", "))}
+	return finalError{fmt.Errorf("host key of %s: it shows %s, but %s has %s: this may be another machine that pretends to be it; "+
+		"if its key was changed on purpose, remove the line and run kdumpctl propagate", address, describe(key), a.file, strings.Join(want, ", "))}
 }
 
-// explain makes of an error of the handshake one that says whose key was refused,
-// and that is final if a key was. Package ssh has no type for the server's refusal.
+// describe returns a key as people compare keys.
+func describe(key ssh.PublicKey) string { return key.Type() + " " + ssh.FingerprintSHA256(key) }
+
+// errLogin says that the server does not know our key.
+var errLogin = errors.New("the server does not let us in")
+
+// explain makes of an error of the handshake one that says whose key was refused.
+// Package ssh has no type for the server's refusal.
 func (a *auth) explain(err error) error {
-	var final *finalError
+	var final finalError
 	if errors.As(err, &final) {
 		return final
 	}
 	if strings.Contains(err.Error(), "unable to authenticate") {
-		return &finalError{fmt.Errorf("the server does not take the key %s: %w (kdumpctl propagate installs it there)",
-			ssh.FingerprintSHA256(a.signer.PublicKey()), err)}
+		return fmt.Errorf("%w with the key %s: %w (kdumpctl propagate installs it there)", errLogin, describe(a.signer.PublicKey()), err)
 	}
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pkg/sftp"
@@ -21,120 +22,160 @@ import (
 // errImpatient is why everything fails when nothing moves.
 var errImpatient = errors.New("the server does not answer")
 
-// conn is a connection to the server.
-type conn struct {
-	ssh  *ssh.Client
-	sftp *sftp.Client
-	dead chan struct{} // closed when the connection is
-	once sync.Once
-}
+// finalError is an error that another try would not change.
+type finalError struct{ error }
 
-// close closes the connection. Whoever waits for an answer gets an error.
-func (c *conn) close() {
-	c.once.Do(func() {
-		close(c.dead)
-		c.ssh.Close() // first, as closing SFTP talks to the server
-		c.sftp.Close()
-	})
-}
+func (e finalError) Unwrap() error { return e.error }
 
-// do calls f with a connection, and again with another one when that breaks. It
-// returns when ctx ends, whatever f does.
-func (s *Store) do(ctx context.Context, f func(*sftp.Client) error) error {
-	done := make(chan error, 1)
+// do calls f as try does, but returns when ctx ends, whatever f does.
+func do[T any](ctx context.Context, s *Store, f func(*sftp.Client) (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
 	go func() {
-		defer recovered(done)
-		done <- s.try(ctx, f)
+		var r result
+		defer func() {
+			if v := recover(); v != nil {
+				r.err = fmt.Errorf("panic: %v", v)
+			}
+			done <- r
+		}()
+		r.err = s.try(ctx, func(c *sftp.Client) (err error) {
+			r.value, err = f(c)
+			return err
+		})
 	}()
 	select {
-	case err := <-done:
-		return err
+	case r := <-done:
+		return r.value, r.err
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		var none T
+		return none, context.Cause(ctx)
 	}
 }
 
-// recovered makes an error of a panic in a goroutine.
-func recovered(done chan<- error) {
-	if v := recover(); v != nil {
-		done <- fmt.Errorf("panic: %v", v)
-	}
+// do is the function do for what has no result.
+func (s *Store) do(ctx context.Context, f func(*sftp.Client) error) error {
+	_, err := do(ctx, s, func(c *sftp.Client) (struct{}, error) { return struct{}{}, f(c) })
+	return err
 }
 
+// try calls f with a connection, and again with another one when that breaks.
 func (s *Store) try(ctx context.Context, f func(*sftp.Client) error) error {
-	began := time.Now()
+	s.wait()
+	defer s.waited()
 	for {
-		c, err := s.connection(ctx, began)
+		c, err := s.connection(ctx)
 		if err != nil {
 			return err
 		}
 		err = f(c.sftp)
-		if err == nil {
+		if err == nil || answered(err) {
 			s.moved()
-			return nil
-		}
-		if refused(err) || ctx.Err() != nil {
 			return err
 		}
-		c.close()
-		if s.impatient(began) {
-			return fmt.Errorf("%w for %v: %w", errImpatient, s.opts.Patience, err)
+		c.abandon()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if s.impatient() {
+			return s.gaveUp(err)
 		}
 	}
 }
 
-// moved notes that the server has acknowledged something.
+// answered reports whether err is an answer of the server, or our own judgment of
+// one, and not that the connection broke.
+func answered(err error) bool {
+	var status *sftp.StatusError
+	if errors.As(err, &status) {
+		return status.FxCode() != sftp.ErrSSHFxConnectionLost && status.FxCode() != sftp.ErrSSHFxNoConnection
+	}
+	var final finalError
+	return errors.As(err, &final) || errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrExist) ||
+		errors.Is(err, os.ErrPermission) || errors.Is(err, errors.ErrUnsupported)
+}
+
+// wait notes that something waits for the server, until waited is called.
+func (s *Store) wait() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting == 0 {
+		s.progress = time.Now()
+	}
+	s.waiting++
+}
+
+func (s *Store) waited() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting--
+}
+
+// moved notes that the server has answered a request.
 func (s *Store) moved() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.progress = time.Now()
 }
 
-// impatient reports whether the server has acknowledged nothing for too long, of
-// what was under way since began.
-func (s *Store) impatient(began time.Time) bool {
+// impatient reports whether something waits for the server, which has answered
+// nothing for too long.
+func (s *Store) impatient() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return min(time.Since(s.progress), time.Since(began)) > s.opts.Patience
+	return s.waiting > 0 && time.Since(s.progress) > s.opts.Patience
 }
 
-// refused reports whether err is an answer of the server, and not that it gave
-// none.
-func refused(err error) bool {
-	var status *sftp.StatusError
-	if errors.As(err, &status) {
-		return status.FxCode() != sftp.ErrSSHFxConnectionLost && status.FxCode() != sftp.ErrSSHFxNoConnection
+// gaveUp says so; err is what went wrong last, if that is known.
+func (s *Store) gaveUp(err error) error {
+	if err == nil {
+		return fmt.Errorf("%w for %v", errImpatient, s.opts.Patience)
 	}
-	var final *finalError
-	return errors.As(err, &final) || errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrExist) || errors.Is(err, os.ErrPermission) ||
-		errors.Is(err, errors.ErrUnsupported) || errors.Is(err, errLost)
+	return fmt.Errorf("%w for %v: %w", errImpatient, s.opts.Patience, err)
 }
 
 // connection returns a connection that was not broken a moment ago. It makes one
 // if there is none, as often as Options.Patience allows.
-func (s *Store) connection(ctx context.Context, began time.Time) (*conn, error) {
+func (s *Store) connection(ctx context.Context) (*conn, error) {
 	s.dialing.Lock() // one goroutine does that for all
 	defer s.dialing.Unlock()
 	for {
 		if c, err := s.alive(); c != nil || err != nil {
 			return c, err
 		}
-		c, err := s.dial(ctx)
 		switch {
-		case err == nil:
-			s.set(c)
-			continue
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		case isFinal(err):
-			return nil, err
-		case s.impatient(began):
-			return nil, fmt.Errorf("%w for %v: %w", errImpatient, s.opts.Patience, err)
+		case s.isFinal(s.dialErr):
+			return nil, s.dialErr
+		case s.impatient():
+			return nil, s.gaveUp(s.dialErr)
 		}
-		if err := pause(ctx); err != nil {
+		if err := sleep(ctx, time.Until(s.nextDial)); err != nil {
 			return nil, err
+		}
+		s.nextDial = time.Now().Add(retryEvery)
+		var c *conn
+		if c, s.dialErr = s.dial(ctx); s.dialErr == nil {
+			s.use(c)
 		}
 	}
+}
+
+// isFinal reports whether to connect again would end the same way. A name that
+// does not exist and a server that does not let us in are final, unless they were
+// better before: a server that is restarting may do all kinds of things. Whatever
+// shows another host key is not our server.
+func (s *Store) isFinal(err error) bool {
+	var final finalError
+	if errors.As(err, &final) {
+		return true
+	}
+	var dns *net.DNSError
+	return s.conn == nil && (errors.As(err, &dns) && dns.IsNotFound || errors.Is(err, errLogin))
 }
 
 // alive returns the connection that there is, or nil.
@@ -155,7 +196,8 @@ func (s *Store) alive() (*conn, error) {
 	}
 }
 
-func (s *Store) set(c *conn) {
+// use makes c the connection, unless the store was closed meanwhile.
+func (s *Store) use(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conn = c
@@ -164,9 +206,8 @@ func (s *Store) set(c *conn) {
 	}
 }
 
-// pause waits before the next try.
-func pause(ctx context.Context) error {
-	timer := time.NewTimer(retryEvery)
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -176,87 +217,129 @@ func pause(ctx context.Context) error {
 	}
 }
 
-// isFinal reports whether another try of connecting would end the same way: names
-// that do not exist, keys that are refused. A server that refuses the connection
-// may be restarting.
-func isFinal(err error) bool {
-	var dns *net.DNSError
-	var final *finalError
-	return errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &final)
-}
-
-// finalError is an error that another try would not change.
-type finalError struct{ err error }
-
-func (e *finalError) Error() string { return e.err.Error() }
-func (e *finalError) Unwrap() error { return e.err }
-
-// dial makes a connection, and has it die when the server does not answer.
+// dial makes a connection, and has it watched.
 func (s *Store) dial(ctx context.Context) (*conn, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, connectTime, errImpatient)
+	ctx, cancel := context.WithTimeoutCause(ctx, connectTime, fmt.Errorf("no connection within %v", connectTime))
 	defer cancel()
-	address := net.JoinHostPort(s.opts.Host, strconv.Itoa(s.opts.Port))
+	address := s.opts.address()
 	network, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { network.Close() })
-	c, err := s.handshake(network, address)
-	if !stop() && err == nil {
-		c.close()
+	c, err := newConn(network, address, s.auth.config(s.opts.User, address))
+	if !stop() {
+		if c != nil {
+			c.close()
+		}
 		return nil, context.Cause(ctx)
 	}
 	if err != nil {
 		network.Close()
-		return nil, err
+		return nil, s.auth.explain(err)
 	}
-	go c.keepAlive()
+	go func() {
+		defer c.abandon()
+		defer func() { _ = recover() }()
+		c.watch(s.opts.Silence, s.impatient)
+	}()
 	return c, nil
 }
 
-func (s *Store) handshake(network net.Conn, address string) (*conn, error) {
-	config := s.auth.config(s.opts.User, address)
-	transport, channels, requests, err := ssh.NewClientConn(network, address, config)
-	if err != nil {
-		return nil, s.auth.explain(err)
-	}
-	client := ssh.NewClient(transport, channels, requests)
-	files, err := sftp.NewClient(client, sftp.UseConcurrentWrites(true), sftp.MaxConcurrentRequestsPerFile(maxRequests))
-	if err != nil {
-		client.Close()
-		return nil, fmt.Errorf("the server has no SFTP: %w", err)
-	}
-	return &conn{ssh: client, sftp: files, dead: make(chan struct{})}, nil
+// address returns where the server listens.
+func (o Options) address() string { return net.JoinHostPort(o.Host, strconv.Itoa(o.Port)) }
+
+// conn is a connection to the server.
+type conn struct {
+	wire *wire
+	ssh  *ssh.Client
+	sftp *sftp.Client
+	dead chan struct{} // closed when the connection is
+	once sync.Once
 }
 
-// keepAlive asks the server now and then whether it is there, and closes the
-// connection when it is not.
-func (c *conn) keepAlive() {
-	defer func() { _ = recover() }()
-	defer c.close()
-	ticker := time.NewTicker(keepaliveEvery)
+func newConn(network net.Conn, address string, config *ssh.ClientConfig) (*conn, error) {
+	c := &conn{wire: &wire{Conn: network, began: time.Now()}, dead: make(chan struct{})}
+	transport, channels, requests, err := ssh.NewClientConn(c.wire, address, config)
+	if err != nil {
+		return nil, err
+	}
+	c.ssh = ssh.NewClient(transport, channels, requests)
+	// The library's own concurrency has goroutines that do not survive what a
+	// hostile server may answer.
+	if c.sftp, err = sftp.NewClient(c.ssh, sftp.UseConcurrentReads(false)); err != nil {
+		c.ssh.Close()
+		return nil, fmt.Errorf("no SFTP: %w", err)
+	}
+	return c, nil
+}
+
+// close closes the connection. Whoever waits for an answer gets an error.
+func (c *conn) close() {
+	c.once.Do(func() {
+		close(c.dead)
+		c.ssh.Close() // first, as closing SFTP talks to the server
+		c.sftp.Close()
+	})
+}
+
+// abandon closes a connection that is broken, and has the kernel forget what was
+// not sent yet. Else that would arrive after what is sent again on the next
+// connection, and after what was written over it since.
+func (c *conn) abandon() {
+	if tcp, ok := c.wire.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	c.close()
+}
+
+// watch asks the server now and then whether it is there, and returns when it is
+// not, when it answers that but not what it was asked for, or when the connection
+// is closed.
+func (c *conn) watch(silence time.Duration, impatient func() bool) {
+	ticker := time.NewTicker(silence / 3)
 	defer ticker.Stop()
-	for {
+	idle := make(chan struct{}, 1) // has something in it unless an answer is awaited
+	idle <- struct{}{}
+	for c.wire.silent() <= silence && !impatient() {
 		select {
 		case <-c.dead:
 			return
 		case <-ticker.C:
 		}
-		answered := make(chan error, 1)
-		go func() {
-			defer recovered(answered)
-			_, _, err := c.ssh.SendRequest("keepalive@openssh.com", true, nil)
-			answered <- err
-		}()
-		timer := time.NewTimer(answerTime)
 		select {
-		case err := <-answered:
-			timer.Stop()
-			if err != nil {
-				return
-			}
-		case <-timer.C:
-			return
+		case <-idle:
+			go func() {
+				defer func() {
+					_ = recover()
+					idle <- struct{}{}
+				}()
+				// What it is does not matter, nor whether the server knows it.
+				_, _, _ = c.ssh.SendRequest("keepalive@openssh.com", true, nil)
+			}()
+		default:
 		}
 	}
+}
+
+// wire is the connection below SSH. It knows when the server was heard last: on a
+// slow link, the answer to a keepalive comes after much else.
+type wire struct {
+	net.Conn
+	began time.Time
+	heard atomic.Int64 // in nanoseconds since began
+}
+
+// Read implements net.Conn.
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if n > 0 {
+		w.heard.Store(int64(time.Since(w.began)))
+	}
+	return n, err
+}
+
+// silent returns for how long the server has said nothing.
+func (w *wire) silent() time.Duration {
+	return time.Since(w.began) - time.Duration(w.heard.Load())
 }

@@ -19,45 +19,58 @@ import (
 )
 
 const (
-	// chunkSize bytes are sent at a time, in requests of 32 KiB; maxChunks chunks
-	// may be under way. Both are memory that a capture kernel has little of.
-	chunkSize   = 1 << 20
-	maxChunks   = 4
-	maxRequests = chunkSize / (32 << 10)
+	// requestSize bytes are written by one request: all servers take as much. Of
+	// maxRequests the answers may be outstanding, which is 2 MiB, as much as OpenSSH
+	// lets be under way on a connection.
+	requestSize = 32 << 10
+	maxRequests = 64
+	// syncEvery bytes are made durable at a time, as the server may have memory for
+	// more than its disk takes while we wait for the last of it.
+	syncEvery = 1 << 30
 )
 
+// fsync is the extension of SFTP that OpenSSH has since 6.5. Other servers decide
+// by themselves when a file is durable.
+const fsync = "fsync@openssh.com"
+
 // errLost says that the server has forgotten what it had acknowledged.
-var errLost = errors.New("the server has lost a part of the file")
+var errLost = finalError{errors.New("the server has lost a part of the file")}
 
 // Create implements target.Target. The file implements io.WriterAt. No room is
 // reserved, as SFTP has no way to do that.
 func (d *Dir) Create(ctx context.Context, name string, _ int64) (target.File, error) {
-	f := &File{ctx: ctx, dir: d, path: path.Join(d.path, name), free: make(chan []byte, maxChunks)}
+	f := &File{ctx: ctx, dir: d, path: path.Join(d.path, name), free: make(chan *request, maxRequests)}
 	err := d.store.do(ctx, func(c *sftp.Client) error {
-		if _, err := c.Lstat(f.path); !errors.Is(err, fs.ErrNotExist) {
-			if err == nil {
-				err = fs.ErrExist
-			}
+		if _, err := c.Lstat(f.path); err == nil {
+			return fs.ErrExist
+		} else if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		return createEmpty(c, f.path+target.Incomplete)
+		h, err := create(c, f.path+target.Incomplete)
+		if err != nil {
+			return err
+		}
+		return h.Close() // sending opens it, on whatever connection there is
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%v: %w", f, err)
 	}
-	for range maxChunks {
-		f.free <- nil // made when it is needed
+	for i := range f.requests {
+		f.free <- &f.requests[i]
 	}
 	return f, nil
 }
 
-// createEmpty creates a file that only its owner can read.
-func createEmpty(c *sftp.Client, path string) error {
+// create creates a file that only its owner can read.
+func create(c *sftp.Client, path string) (*sftp.File, error) {
 	h, err := c.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return errors.Join(h.Chmod(0o600), h.Close())
+	if err := h.Chmod(0o600); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return h, nil
 }
 
 // File is a file under way. It implements target.File and io.WriterAt.
@@ -68,15 +81,26 @@ type File struct {
 	next   int64  // where Write goes on
 	end    int64  // the size of the file
 	closed bool
-	// free has the buffers that no chunk is in; who has got all of them knows that
-	// no chunk is under way.
-	free chan []byte
 
-	mu     sync.Mutex
-	err    error // of the first chunk that could not be written
-	conn   *sftp.Client
-	handle *sftp.File // on conn
-	acked  int64      // the server has the file up to here
+	// free has the requests that are not under way; who has got all of them knows
+	// that none is.
+	free chan *request
+
+	opening sync.Mutex // held while the file is opened, which two fields are about:
+	client  *sftp.Client
+	handle  *sftp.File // of client
+
+	mu       sync.Mutex
+	requests [maxRequests]request
+	err      error // of the first that failed
+	acked    int64 // the server has the file up to here
+}
+
+// request is a part of the file on its way to the server.
+type request struct {
+	buf []byte // made when it is needed
+	off int64
+	n   int // bytes in buf; 0: not under way
 }
 
 // Write implements io.Writer.
@@ -92,108 +116,145 @@ func (f *File) WriteAt(p []byte, off int64) (int, error) {
 	if f.closed {
 		return 0, fmt.Errorf("%v: %w", f, os.ErrClosed)
 	}
+	synced := f.end / syncEvery
 	written := 0
 	for written < len(p) {
-		buf, err := f.buffer()
-		if err != nil {
+		piece := p[written:min(len(p), written+requestSize)]
+		if err := f.enqueue(piece, off+int64(written)); err != nil {
 			return written, err
 		}
-		n := copy(buf[:chunkSize], p[written:])
-		go f.send(buf[:n], off+int64(written))
-		written += n
+		written += len(piece)
 		f.end = max(f.end, off+int64(written))
+	}
+	if f.end/syncEvery > synced {
+		return written, f.sync()
 	}
 	return written, nil
 }
 
-// buffer waits for a free buffer.
-func (f *File) buffer() ([]byte, error) {
+// enqueue puts a piece of the file on its way. Those under way may arrive in any
+// order, and more than once, so no two of them may be for the same place.
+func (f *File) enqueue(piece []byte, off int64) error {
+	if off < f.end && f.overlaps(off, off+int64(len(piece))) {
+		if err := f.settle(); err != nil {
+			return err
+		}
+	}
 	if f.ctx.Err() != nil {
-		return nil, fmt.Errorf("%v: %w", f, context.Cause(f.ctx))
+		return fmt.Errorf("%v: %w", f, context.Cause(f.ctx))
 	}
 	select {
-	case buf := <-f.free:
+	case r := <-f.free:
 		if err := f.failed(); err != nil {
-			f.free <- buf
-			return nil, err
+			f.free <- r
+			return err
 		}
-		if buf == nil {
-			buf = make([]byte, chunkSize)
-		}
-		return buf, nil
+		f.fill(r, piece, off)
+		go f.send(r)
+		return nil
 	case <-f.ctx.Done():
-		return nil, fmt.Errorf("%v: %w", f, context.Cause(f.ctx))
+		return fmt.Errorf("%v: %w", f, context.Cause(f.ctx))
 	}
 }
 
-// send writes one chunk, over as many connections as it takes, and gives its
-// buffer back.
-func (f *File) send(chunk []byte, off int64) {
+// overlaps reports whether a request under way has bytes of [from, to).
+func (f *File) overlaps(from, to int64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range f.requests {
+		if r := &f.requests[i]; r.off < to && from < r.off+int64(r.n) {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *File) fill(r *request, piece []byte, off int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r.buf == nil {
+		r.buf = make([]byte, requestSize)
+	}
+	r.off, r.n = off, copy(r.buf, piece)
+}
+
+// finish notes what became of a request.
+func (f *File) finish(r *request, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err == nil {
+		f.acked = max(f.acked, r.off+int64(r.n))
+	} else if f.err == nil {
+		f.err = fmt.Errorf("%v: %w", f, err)
+	}
+	r.n = 0
+	f.free <- r // has room
+}
+
+// send sends a request, over as many connections as it takes.
+func (f *File) send(r *request) {
+	var err error
 	defer func() {
 		if v := recover(); v != nil {
-			f.fail(fmt.Errorf("panic: %v", v))
+			err = fmt.Errorf("panic: %v", v)
 		}
-		f.free <- chunk[:chunkSize]
+		f.finish(r, err)
 	}()
-	err := f.dir.store.try(f.ctx, func(c *sftp.Client) error {
+	err = f.dir.store.try(f.ctx, func(c *sftp.Client) error {
 		h, err := f.open(c)
 		if err != nil {
 			return err
 		}
-		_, err = h.WriteAt(chunk, off)
-		return f.noSpace(c, err, len(chunk))
+		_, err = h.WriteAt(r.buf[:r.n], r.off)
+		return f.noSpace(c, err)
 	})
-	if err != nil {
-		f.fail(fmt.Errorf("%v: %w", f, err))
-		return
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.acked = max(f.acked, off+int64(len(chunk)))
 }
 
 // open returns the file, as opened on that connection.
 func (f *File) open(c *sftp.Client) (*sftp.File, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.conn == c {
+	f.opening.Lock()
+	defer f.opening.Unlock()
+	if f.client == c {
 		return f.handle, nil
 	}
 	h, err := c.OpenFile(f.path+target.Incomplete, os.O_RDWR)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errLost // we have created it
+	}
 	if err != nil {
 		return nil, err
 	}
-	info, err := h.Stat()
-	if err == nil && info.Size() < f.acked {
-		err = fmt.Errorf("%w: %d bytes of %d are left", errLost, info.Size(), f.acked)
-	}
-	if err != nil {
-		h.Close()
+	if err := f.checkSize(h); err != nil {
 		return nil, err
 	}
-	f.conn, f.handle = c, h
+	f.client, f.handle = c, h
 	return h, nil
 }
 
-// noSpace adds target.ErrNoSpace to errors that mean it. SFTP has no code for it:
-// the server says "failure".
-func (f *File) noSpace(c *sftp.Client, err error, size int) error {
-	var status *sftp.StatusError
-	if !errors.As(err, &status) || status.FxCode() != sftp.ErrSSHFxFailure {
-		return err
-	}
-	if free, statErr := freeSpace(c, f.dir.path); statErr == nil && free < int64(size) {
-		return fmt.Errorf("%w: %w", target.ErrNoSpace, err)
+// checkSize finds out whether the server still has what it has acknowledged: it
+// may have lost it in a crash of its own.
+func (f *File) checkSize(h *sftp.File) error {
+	f.mu.Lock()
+	acked := f.acked
+	f.mu.Unlock()
+	info, err := h.Stat()
+	if err == nil && info.Size() < acked {
+		err = fmt.Errorf("%w: %d bytes of %d are left", errLost, info.Size(), acked)
 	}
 	return err
 }
 
-func (f *File) fail(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.err == nil {
-		f.err = err
+// noSpace adds target.ErrNoSpace to errors that mean it. SFTP has no code for it:
+// the server says "failure".
+func (f *File) noSpace(c *sftp.Client, err error) error {
+	var status *sftp.StatusError
+	if !errors.As(err, &status) || status.FxCode() != sftp.ErrSSHFxFailure {
+		return err
 	}
+	if free, statErr := freeSpace(c, f.dir.path); statErr == nil && free < requestSize*maxRequests {
+		return fmt.Errorf("%w: %w", target.ErrNoSpace, err)
+	}
+	return err
 }
 
 func (f *File) failed() error {
@@ -202,18 +263,18 @@ func (f *File) failed() error {
 	return f.err
 }
 
-// settle waits until no chunk is under way, and returns what became of them.
+// settle waits until no request is under way, and returns what became of them.
 func (f *File) settle() error {
-	var got [][]byte
+	var got []*request
 	defer func() {
-		for _, buf := range got {
-			f.free <- buf
+		for _, r := range got {
+			f.free <- r
 		}
 	}()
-	for range maxChunks {
+	for range maxRequests {
 		select {
-		case buf := <-f.free:
-			got = append(got, buf)
+		case r := <-f.free:
+			got = append(got, r)
 		case <-f.ctx.Done():
 			return fmt.Errorf("%v: %w", f, context.Cause(f.ctx))
 		}
@@ -221,19 +282,52 @@ func (f *File) settle() error {
 	return f.failed()
 }
 
-// with calls do with the open file.
-func (f *File) with(do func(*sftp.Client, *sftp.File) error) error {
+// with calls act with the open file.
+func (f *File) with(act func(*sftp.Client, *sftp.File) error) error {
 	err := f.dir.store.do(f.ctx, func(c *sftp.Client) error {
 		h, err := f.open(c)
 		if err != nil {
 			return err
 		}
-		return do(c, h)
+		return act(c, h)
 	})
 	if err != nil {
 		return fmt.Errorf("%v: %w", f, err)
 	}
 	return nil
+}
+
+// sync makes durable what was written so far.
+func (f *File) sync() error {
+	if err := f.settle(); err != nil {
+		return err
+	}
+	return f.with(func(c *sftp.Client, h *sftp.File) error {
+		if err := syncFile(c, h); err != nil {
+			return f.noSpace(c, err)
+		}
+		return f.checkSize(h)
+	})
+}
+
+func syncFile(c *sftp.Client, h *sftp.File) error {
+	if _, ok := c.HasExtension(fsync); !ok {
+		return nil
+	}
+	return h.Sync()
+}
+
+// syncDir makes the names in a directory durable, where the server lets us open
+// it like a file, as OpenSSH does.
+func syncDir(c *sftp.Client, dir string) error {
+	h, err := c.Open(dir)
+	if err == nil {
+		err = errors.Join(syncFile(c, h), h.Close())
+	}
+	if err != nil && answered(err) {
+		return nil
+	}
+	return err
 }
 
 // Truncate sets the size of the file, so that writing it can start over with
@@ -251,24 +345,17 @@ func (f *File) Truncate(size int64) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.err, f.acked = nil, min(f.acked, size)
+	f.err, f.acked = nil, size
 	f.next, f.end = size, size
 	return nil
 }
 
-// Commit implements target.File. A server without fsync@openssh.com, which
-// OpenSSH has had since 6.5, decides by itself when the file is durable.
+// Commit implements target.File.
 func (f *File) Commit() error {
 	if f.closed {
 		return fmt.Errorf("%v: %w", f, os.ErrClosed)
 	}
-	err := f.settle()
-	if err == nil && f.ctx.Err() != nil {
-		err = fmt.Errorf("%v: %w", f, context.Cause(f.ctx))
-	}
-	if err == nil {
-		err = f.with(syncFile)
-	}
+	err := f.sync()
 	if err == nil {
 		err = f.rename()
 	}
@@ -276,28 +363,59 @@ func (f *File) Commit() error {
 		return errors.Join(err, f.Abort())
 	}
 	f.closed = true
+	f.closeHandle()
 	return nil
-}
-
-func syncFile(c *sftp.Client, h *sftp.File) error {
-	if _, ok := c.HasExtension("fsync@openssh.com"); !ok {
-		return nil
-	}
-	return h.Sync()
 }
 
 // rename gives the file its name, which must not be taken. If the connection
 // breaks before the answer comes, the file may have it already.
 func (f *File) rename() error {
 	tried := false
-	return f.dir.store.do(f.ctx, func(c *sftp.Client) error {
-		if _, err := c.Lstat(f.path + target.Incomplete); tried && errors.Is(err, fs.ErrNotExist) {
+	err := f.dir.store.do(f.ctx, func(c *sftp.Client) error {
+		_, err := c.Lstat(f.path + target.Incomplete)
+		if !tried || !errors.Is(err, fs.ErrNotExist) {
+			tried = true
+			err = renameNew(c, f.path+target.Incomplete, f.path)
+		} else {
 			_, err = c.Lstat(f.path)
+		}
+		if err != nil {
 			return err
 		}
-		tried = true
-		return c.Rename(f.path+target.Incomplete, f.path) // version 3 of SFTP replaces nothing
+		return syncDir(c, f.dir.path)
 	})
+	if err != nil {
+		return fmt.Errorf("%v: %w", f, err)
+	}
+	return nil
+}
+
+// renameNew renames a file, and replaces nothing: so it is in version 3 of SFTP.
+// The server does not say why it refuses.
+func renameNew(c *sftp.Client, from, to string) error {
+	err := c.Rename(from, to)
+	if err == nil || !answered(err) {
+		return err
+	}
+	if _, statErr := c.Lstat(to); statErr == nil {
+		return fmt.Errorf("%w: %w", fs.ErrExist, err)
+	}
+	return err
+}
+
+// closeHandle closes the file on the server, without a word about what is safe.
+func (f *File) closeHandle() {
+	f.opening.Lock()
+	defer f.opening.Unlock()
+	if f.handle == nil {
+		return
+	}
+	h := f.handle
+	f.client, f.handle = nil, nil
+	go func() { // as a dead connection may take its time to be found dead
+		defer func() { _ = recover() }()
+		_ = h.Close()
+	}()
 }
 
 // Abort implements target.File. A file that nothing was written to is removed.
@@ -309,11 +427,17 @@ func (f *File) Abort() error {
 	if f.ctx.Err() != nil {
 		return nil // what the server has got so far stays
 	}
-	f.settle() // whatever became of it
+	_ = f.settle() // whatever became of it
+	f.closeHandle()
 	if f.end > 0 {
 		return nil
 	}
-	return f.dir.store.do(f.ctx, func(c *sftp.Client) error { return c.Remove(f.path + target.Incomplete) })
+	return f.dir.store.do(f.ctx, func(c *sftp.Client) error {
+		if err := c.Remove(f.path + target.Incomplete); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	})
 }
 
 // String names the file in messages.

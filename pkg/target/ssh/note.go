@@ -7,9 +7,9 @@ package ssh
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"time"
 
@@ -26,51 +26,62 @@ const (
 )
 
 // ReadNote implements target.Notebook.
-func (s *Store) ReadNote(name string) (note []byte, err error) {
+func (s *Store) ReadNote(name string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), noteTime)
 	defer cancel()
-	err = s.do(ctx, func(c *sftp.Client) error {
+	note, err := do(ctx, s, func(c *sftp.Client) ([]byte, error) {
 		h, err := c.Open(path.Join(s.opts.Dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+			return nil, nil
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 		defer h.Close()
-		note, err = io.ReadAll(io.LimitReader(h, maxNote))
-		return err
+		return io.ReadAll(io.LimitReader(h, maxNote))
 	})
-	return note, err
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.at(path.Join(s.opts.Dir, name)), err)
+	}
+	return note, nil
 }
 
 // WriteNote implements target.Notebook.
 func (s *Store) WriteNote(name string, text []byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), noteTime)
 	defer cancel()
-	return s.do(ctx, func(c *sftp.Client) error {
-		full := path.Join(s.opts.Dir, name)
-		if len(text) == 0 {
-			if err := c.Remove(full); !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-			return nil
-		}
-		part := full + target.Incomplete
-		if err := createEmpty(c, part); err != nil {
-			return err
-		}
-		h, err := c.OpenFile(part, os.O_RDWR)
+	full := path.Join(s.opts.Dir, name)
+	err := s.do(ctx, func(c *sftp.Client) error {
+		err := replaceNote(c, full, text)
 		if err != nil {
 			return err
 		}
-		_, err = h.WriteAt(text, 0)
-		if err == nil {
-			err = syncFile(c, h)
-		}
-		if err := errors.Join(err, h.Close()); err != nil {
+		return syncDir(c, s.opts.Dir)
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.at(full), err)
+	}
+	return nil
+}
+
+func replaceNote(c *sftp.Client, name string, text []byte) error {
+	if len(text) == 0 {
+		if err := c.Remove(name); !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		return c.PosixRename(part, full)
-	})
+		return nil
+	}
+	part := name + target.Incomplete
+	h, err := create(c, part)
+	if err != nil {
+		return err
+	}
+	_, err = h.Write(text)
+	if err == nil {
+		err = syncFile(c, h)
+	}
+	if err := errors.Join(err, h.Close()); err != nil {
+		return err
+	}
+	return c.PosixRename(part, name)
 }

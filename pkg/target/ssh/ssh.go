@@ -10,12 +10,12 @@
 //
 // # When the connection breaks
 //
-// What is written goes to the server in chunks, of which several are under way.
+// What is written goes to the server in requests, many of which are under way.
 // Each is kept until the server has acknowledged it. When the connection breaks,
-// another one is made, and the chunks that were not acknowledged are written
+// another one is made, and what was not acknowledged is written
 // again: SFTP writes at offsets, so nothing is there twice. A connection on which
-// the server does not answer keepalives counts as broken. It ends when nothing
-// has been acknowledged for Options.Patience, or the server refuses something.
+// the server does not answer keepalives counts as broken. It ends when nothing has
+// been acknowledged for Options.Patience, or when the server refuses something.
 package ssh
 
 import (
@@ -23,7 +23,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
 	"path"
@@ -52,15 +51,18 @@ type Options struct {
 	// Patience is how long nothing may be acknowledged before everything fails; 0
 	// means 90 seconds.
 	Patience time.Duration
+	// Silence is how long the server may send nothing before the connection counts
+	// as broken. It is asked to three times in that time. 0 means 15 seconds.
+	Silence time.Duration
 }
 
-// Times of a connection. The server has answerTime for each keepalive.
 const (
 	defaultPatience = 90 * time.Second
-	connectTime     = 15 * time.Second
-	keepaliveEvery  = 5 * time.Second
-	answerTime      = 15 * time.Second
-	retryEvery      = time.Second
+	defaultSilence  = 15 * time.Second
+	// connectTime is how long it may take to connect, retryEvery how often it is
+	// tried.
+	connectTime = 15 * time.Second
+	retryEvery  = time.Second
 )
 
 // Parse splits an address as kdump.conf has it: "user@host", "user@host:port" or
@@ -97,9 +99,13 @@ type Store struct {
 	auth *auth
 
 	dialing  sync.Mutex // held while a connection is made
+	nextDial time.Time  // not before that
+	dialErr  error      // of the last time
+
 	mu       sync.Mutex
 	conn     *conn     // the last one; nil: there was none
-	progress time.Time // when the server has last acknowledged something
+	waiting  int       // calls that wait for the server
+	progress time.Time // when it last answered one, or the first began to wait
 	closed   bool
 }
 
@@ -110,8 +116,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	o.Patience = cmp.Or(o.Patience, defaultPatience)
+	o.Silence = cmp.Or(o.Silence, defaultSilence)
 	o.Port = cmp.Or(o.Port, 22)
-	s := &Store{opts: o, auth: auth, progress: time.Now()}
+	s := &Store{opts: o, auth: auth}
 	err = s.do(ctx, func(c *sftp.Client) error { return makeParents(c, o.Dir) })
 	if err != nil {
 		s.Close()
@@ -124,7 +131,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 func makeParents(c *sftp.Client, dir string) error {
 	if info, err := c.Stat(dir); err == nil {
 		if !info.IsDir() {
-			return &finalError{fmt.Errorf("%s is not a directory", dir)}
+			return finalError{fmt.Errorf("%s is not a directory", dir)}
 		}
 		return nil
 	}
@@ -141,35 +148,37 @@ func makeDir(c *sftp.Client, dir string) error {
 	if err := c.Mkdir(dir); err != nil {
 		return fmt.Errorf("making %s: %w", dir, err)
 	}
-	return c.Chmod(dir, 0o700)
+	return errors.Join(c.Chmod(dir, 0o700), syncDir(c, path.Dir(dir)))
 }
 
 // maxNames bounds how many names Make tries.
 const maxNames = 1000
 
-// Make implements target.Store.
+// Make implements target.Store. After a broken connection, there may be an empty
+// directory with the name before.
 func (s *Store) Make(ctx context.Context, name string) (target.Target, error) {
-	dir := ""
-	err := s.do(ctx, func(c *sftp.Client) error {
+	made, err := do(ctx, s, func(c *sftp.Client) (string, error) {
+		dir := path.Join(s.opts.Dir, name)
 		for n := 1; n <= maxNames; n++ {
-			dir = path.Join(s.opts.Dir, name)
+			free := dir
 			if n > 1 {
-				dir += "-" + strconv.Itoa(n)
+				free += "-" + strconv.Itoa(n)
 			}
-			if _, err := c.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
-				if err != nil {
-					return err
-				}
-				continue
+			err := makeDir(c, free)
+			if err == nil || !answered(err) {
+				return free, err
 			}
-			return makeDir(c, dir)
+			// The server does not say whether the name is taken.
+			if _, statErr := c.Lstat(free); statErr != nil {
+				return "", err
+			}
 		}
-		return &finalError{fmt.Errorf("%s has %d directories with the name %s", s.opts.Dir, maxNames, name)}
+		return "", finalError{fmt.Errorf("%s and %d such names are taken", dir, maxNames)}
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%v: %w", s, err)
 	}
-	return &Dir{store: s, path: dir}, nil
+	return &Dir{store: s, path: made}, nil
 }
 
 // Close implements target.Store.
@@ -205,12 +214,12 @@ type Dir struct {
 func (d *Dir) String() string { return d.store.at(d.path) }
 
 // Free implements target.Target.
-func (d *Dir) Free(ctx context.Context) (free int64, err error) {
-	err = d.store.do(ctx, func(c *sftp.Client) (err error) {
-		free, err = freeSpace(c, d.path)
-		return err
-	})
-	return free, err
+func (d *Dir) Free(ctx context.Context) (int64, error) {
+	free, err := do(ctx, d.store, func(c *sftp.Client) (int64, error) { return freeSpace(c, d.path) })
+	if err != nil {
+		return 0, fmt.Errorf("%v: %w", d, err)
+	}
+	return free, nil
 }
 
 // freeSpace asks the server how much may still be written.
@@ -222,5 +231,6 @@ func freeSpace(c *sftp.Client, path string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	// The bounds keep a hostile server's numbers from overflowing.
 	return int64(min(stat.Bavail, 1<<40) * min(stat.Frsize, 1<<20)), nil
 }

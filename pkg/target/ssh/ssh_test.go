@@ -15,6 +15,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -56,7 +57,6 @@ func newServer(t testing.TB) *server {
 		keygen(t, filepath.Join(s.dir, key))
 	}
 	s.copy(t, "client.pub", "authorized")
-	s.trust(t, "host.pub")
 	config := fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %[2]s/host\nAuthorizedKeysFile %[2]s/authorized\n"+
 		"PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nSubsystem sftp internal-sftp\n",
 		s.port, s.dir)
@@ -68,7 +68,8 @@ func newServer(t testing.TB) *server {
 		t.Fatal(err)
 	}
 	s.opts = Options{User: me.Username, Host: "127.0.0.1", Port: s.port, Dir: filepath.Join(s.dir, "data"), Key: key,
-		KnownHosts: filepath.Join(s.dir, "known")}
+		KnownHosts: filepath.Join(s.dir, "known"), Silence: 2 * time.Second}
+	s.trust(t, "host.pub")
 	s.start(t)
 	t.Cleanup(s.stop)
 	return s
@@ -109,7 +110,7 @@ func (s *server) trust(t testing.TB, key string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := fmt.Sprintf("[127.0.0.1]:%d %s", s.port, text)
+	line := fmt.Sprintf("[127.0.0.1]:%d %s", s.opts.Port, text)
 	if err := os.WriteFile(filepath.Join(s.dir, "known"), []byte(line), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -239,31 +240,48 @@ func random(n int) []byte {
 	return b
 }
 
-// TestInterrupted does things to the server while a file is on its way.
+// TestInterrupted does things to the server while a file is on its way: one as a
+// dump is, whose beginning is written again and again.
 func TestInterrupted(t *testing.T) {
-	for name, act := range map[string]func(*testing.T, *server){
-		"connection killed": func(_ *testing.T, s *server) { s.signal(syscall.SIGKILL) },
-		"server restarted": func(t *testing.T, s *server) {
+	for name, act := range map[string]func(*testing.T, *server, *relay){
+		"not at all":        func(*testing.T, *server, *relay) {},
+		"connection killed": func(_ *testing.T, s *server, _ *relay) { s.signal(syscall.SIGKILL) },
+		"server restarted": func(t *testing.T, s *server, _ *relay) {
 			s.stop()
 			s.start(t)
 		},
 		// Keepalives tell that a connection is dead: the next one has a new process.
-		"connection stands still": func(_ *testing.T, s *server) { s.signal(syscall.SIGSTOP) },
+		"connection stands still": func(_ *testing.T, s *server, _ *relay) { s.signal(syscall.SIGSTOP) },
+		"link down": func(t *testing.T, s *server, r *relay) {
+			r.cut()
+			time.AfterFunc(2*s.opts.Silence, r.mend)
+		},
+		// Now it does not know us, and then it does.
+		"server half started": func(t *testing.T, s *server, _ *relay) {
+			s.stop()
+			s.copy(t, "other.pub", "authorized")
+			s.start(t)
+			time.AfterFunc(2*retryEvery, func() { s.copy(t, "client.pub", "authorized") })
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t)
-			dir := s.open(t)
-			f, err := dir.Create(t.Context(), "vmcore", 0)
+			r := newRelay(t, s)
+			f, err := s.open(t).Create(t.Context(), "vmcore", 0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			text := random(24<<20 + 123)
+			text, head := random(24<<20+123), 100_000
 			for i := range 8 {
 				if i == 3 || i == 6 {
-					act(t, s)
+					act(t, s, r)
 				}
 				from, to := i*len(text)/8, (i+1)*len(text)/8
 				if _, err := f.(io.WriterAt).WriteAt(text[from:to], int64(from)); err != nil {
+					t.Fatal(err)
+				}
+				copy(text[:head], random(head + i)[i:])
+				if _, err := f.(io.WriterAt).WriteAt(text[:head], 0); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -275,6 +293,101 @@ func TestInterrupted(t *testing.T) {
 				t.Errorf("the server has %d bytes, %v, want the %d that were sent", len(got), err, len(text))
 			}
 		})
+	}
+}
+
+// relay is a network between the server and its clients.
+type relay struct {
+	server string
+	cable  sync.RWMutex // locked: pulled out
+}
+
+// newRelay has the server's options lead through a relay.
+func newRelay(t *testing.T, s *server) *relay {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	r := &relay{server: s.opts.address()}
+	s.opts.Port = l.Addr().(*net.TCPAddr).Port
+	s.trust(t, "host.pub")
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go r.connect(client)
+		}
+	}()
+	return r
+}
+
+func (r *relay) cut()  { r.cable.Lock() }
+func (r *relay) mend() { r.cable.Unlock() }
+
+func (r *relay) connect(client net.Conn) {
+	defer client.Close()
+	server, err := net.Dial("tcp", r.server)
+	if err != nil {
+		return
+	}
+	go r.pass(server, client)
+	r.pass(client, server)
+}
+
+// pass passes on what comes, while the cable is in, and its end.
+func (r *relay) pass(to, from net.Conn) {
+	defer to.Close()
+	for buf := make([]byte, 64<<10); ; {
+		n, err := from.Read(buf)
+		r.cable.RLock()
+		_, writeErr := to.Write(buf[:n])
+		r.cable.RUnlock()
+		if err != nil || writeErr != nil {
+			return
+		}
+	}
+}
+
+// TestOverlap writes different things to the same place, one after the other.
+func TestOverlap(t *testing.T) {
+	s := newServer(t)
+	dir := s.open(t)
+	for i := range 20 {
+		name := fmt.Sprint("file", i)
+		f, err := dir.Create(t.Context(), name, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []byte
+		for j := range 20 {
+			want = bytes.Repeat([]byte{byte('a' + j)}, 3*requestSize/2)
+			if _, err := f.(io.WriterAt).WriteAt(want, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := f.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(filepath.Join(s.opts.Dir, "dump", name))
+		if err != nil || !bytes.Equal(got, append([]byte{0}, want...)) {
+			t.Fatalf("%s has %d bytes %.20q, %v, want %d %q", name, len(got), got, err, 1+len(want), want[0])
+		}
+	}
+}
+
+// TestStuck has a server that answers keepalives, but no requests.
+func TestStuck(t *testing.T) {
+	s := newServer(t)
+	s.opts.Patience = 3 * time.Second
+	dir := s.open(t)
+	all := s.sessions()
+	syscall.Kill(all[len(all)-1], syscall.SIGSTOP) // the process that has SFTP
+	if f, err := dir.Create(t.Context(), "x", 0); !errors.Is(err, errImpatient) {
+		t.Errorf("Create = %v, %v, want %v", f, err, errImpatient)
 	}
 }
 
@@ -343,9 +456,9 @@ func TestRefused(t *testing.T) {
 		change func(*Options)
 		want   string
 	}{
-		{"our key", func(o *Options) { o.Key = other }, "the server does not take the key SHA256:"},
+		{"our key", func(o *Options) { o.Key = other }, "the server does not let us in with the key ssh-ed25519 SHA256:"},
 		{"no key", func(o *Options) { o.Key = nil }, "the private key: "},
-		{"user", func(o *Options) { o.User = "nobody-has-this-name" }, "the server does not take the key SHA256:"},
+		{"user", func(o *Options) { o.User = "nobody-has-this-name" }, "the server does not let us in with the key ssh-ed25519 SHA256:"},
 		{"name", func(o *Options) { o.Host = "no.such.host.invalid" }, "no.such.host.invalid"},
 		{"directory", func(o *Options) { o.Dir = filepath.Join(s.dir, "file/x") }, "file is not a directory"},
 		{"hosts", func(o *Options) { o.KnownHosts = "/nowhere/hosts" }, "/nowhere/hosts"},
@@ -367,10 +480,82 @@ func TestRefused(t *testing.T) {
 	t.Run("host key", func(t *testing.T) {
 		s.trust(t, "other.pub")
 		_, err := Open(t.Context(), s.opts)
-		if err == nil || !strings.Contains(err.Error(), "this may be another machine that pretends to be it") {
-			t.Errorf("Open = %v, want that the key is another one", err)
+		if err == nil {
+			t.Fatal("Open = nil, want that the key is another one")
+		}
+		for _, key := range []string{"host.pub", "other.pub"} {
+			out, keygenErr := exec.Command("ssh-keygen", "-lf", filepath.Join(s.dir, key)).Output()
+			if keygenErr != nil {
+				t.Fatal(keygenErr)
+			}
+			if print := strings.Fields(string(out))[1]; !strings.Contains(err.Error(), print) {
+				t.Errorf("Open = %v, want an error with %s, which is %s", err, print, key)
+			}
 		}
 	})
+}
+
+// TestKnownHosts has the server in the file in all ways that OpenSSH writes there.
+func TestKnownHosts(t *testing.T) {
+	s := newServer(t)
+	key := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(s.dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(text))
+	}
+	run := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command("ssh-keygen", args...).CombinedOutput(); err != nil {
+			t.Fatalf("ssh-keygen %q: %v\n%s", args, err, out)
+		}
+	}
+	host := fmt.Sprintf("[127.0.0.1]:%d", s.port)
+	write := func(lines ...string) {
+		t.Helper()
+		if err := os.WriteFile(s.opts.KnownHosts, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(name string, trusted bool) {
+		t.Helper()
+		store, err := Open(t.Context(), s.opts)
+		if err == nil {
+			store.Close()
+		}
+		if (err == nil) != trusted {
+			t.Errorf("%s: Open = %v, want trusted = %v", name, err, trusted)
+		}
+	}
+	write(host+" "+key("host.pub"), "elsewhere.example.org "+key("other.pub"))
+	run("-q", "-H", "-f", s.opts.KnownHosts)
+	check("hashed", true)
+	write(host+" "+key("other.pub"), host+" "+key("host.pub"))
+	check("one of two", true)
+	write("* "+key("host.pub"), "@revoked * "+key("host.pub"))
+	check("revoked", false)
+	write("127.0.0.1 " + key("host.pub"))
+	check("of another port", false)
+
+	// The server gets a certificate, signed by the key other.
+	run("-q", "-s", filepath.Join(s.dir, "other"), "-I", "host", "-h", "-n", "127.0.0.1", filepath.Join(s.dir, "host.pub"))
+	config, err := os.OpenFile(filepath.Join(s.dir, "config"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(config, "HostCertificate %s/host-cert.pub\n", s.dir)
+	config.Close()
+	s.stop()
+	s.start(t)
+	write("@cert-authority " + host + " " + key("other.pub"))
+	check("signed", true)
+	write("@cert-authority "+host+" "+key("client.pub"), host+" "+key("other.pub"))
+	check("signed by another", false)
+	write(host + " " + key("host.pub"))
+	check("signed, known by its key", true)
+	write("@cert-authority *.example.org "+key("client.pub"), host+" "+key("host.pub"))
+	check("signed, known by its key, with another authority in the file", true)
 }
 
 // TestCancel has calls return when their context ends, although the server says
