@@ -418,6 +418,7 @@ func TestDirectoryName(t *testing.T) {
 		"vfat": "127.0.0.1-2026-01-31-23-59-58",
 		"raw":  "127.0.0.1-2026-01-31-23:59:58",
 		"nfs":  "web1-2026-01-31-23:59:58",
+		"http": "web1-2026-01-31-23-59-58",
 	} {
 		if got := directoryName(site{Target: config.Target{Kind: fs}}, "web1", at); got != want {
 			t.Errorf("directoryName(%s) = %s, want %s", fs, got, want)

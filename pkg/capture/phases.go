@@ -198,7 +198,7 @@ func makeDirectory(ctx context.Context, r *run, s state) (state, error) {
 // the network the machine's name is in front.
 func directoryName(t site, machine string, crashed time.Time) string {
 	layout := "2006-01-02-15:04:05"
-	if t.Kind == "vfat" { // which has no colons in names
+	if t.Kind == "vfat" || t.Ordered() { // no colons in names, and none in URLs
 		layout = "2006-01-02-15-04-05"
 	}
 	if !t.OverNetwork() || machine == "" {

@@ -103,7 +103,11 @@ func saveDump(ctx context.Context, r *run, s state) (state, error) {
 		err = fmt.Errorf("%w (%d pages were not written, %d could not be read)", err, report.Unwritten, report.Unreadable)
 	}
 	if err != nil {
-		return s, errors.Join(err, f.Abort())
+		abortErr := f.Abort()
+		if errors.Is(abortErr, target.ErrNothingKept) {
+			s.dump.report = nil
+		}
+		return s, errors.Join(err, abortErr)
 	}
 	if err := f.Commit(); err != nil {
 		return s, err

@@ -49,28 +49,31 @@ func (t site) worth() int {
 	return worth
 }
 
-// tryTargets goes from target to target until one has taken the dump. If none
-// has, a smaller dump is tried where the first one was not small, in the time that
-// is left.
+// tryTargets goes from target to target until one has taken the dump. If none has,
+// all of them are tried once more with the smallest dump, in the time that is left.
 func (r *run) tryTargets(s state) state {
 	if s.refused || s.effort == nothing { // says kdump_pre, or the firmware
 		return s
 	}
 	s = r.tryEach(s)
-	if !s.worthSmaller() {
+	if !s.worthAgain() {
 		return s
 	}
-	r.log.printf("targets: none has taken the dump, trying one of level %d", highest)
+	r.log.printf("targets: none has taken the dump, trying again with one of level %d", highest)
 	s.smaller = true
 	return r.tryEach(s)
 }
 
-// worthSmaller reports whether a dump of the highest level may go where the one
-// that was asked for did not.
-func (s state) worthSmaller() bool {
+// worthAgain reports whether a second try may succeed: because the dump of the
+// highest level is smaller than the one that was asked for, or because a server may
+// be there again. A disk that has failed stays as it is.
+func (s state) worthAgain() bool {
 	opts, err := collector.ParseArgs(s.config.CoreCollector)
-	return err == nil && s.reached && s.core != nil && s.outcome().dump.report == nil &&
-		(len(opts.Levels) == 0 || opts.Levels[0] != highest)
+	if err != nil || !s.reached || s.core == nil || s.outcome().dump.report != nil {
+		return false
+	}
+	return len(opts.Levels) == 0 || opts.Levels[0] != highest ||
+		slices.ContainsFunc(s.config.Targets, config.Target.OverNetwork)
 }
 
 // tryEach goes from target to target until one has taken the dump or the time is

@@ -17,6 +17,10 @@ const Incomplete = "-incomplete"
 // ErrNoSpace is wrapped by the errors of writing to a target that is full.
 var ErrNoSpace = errors.New("no space left")
 
+// ErrNothingKept is what Abort returns where a file that is given up leaves nothing
+// behind.
+var ErrNothingKept = errors.New("nothing of it is kept")
+
 // Store is where the directories of dumps lie: what one line of the configuration
 // names. A kind of target is a package with a type Options and a function
 //
@@ -93,7 +97,7 @@ type File interface {
 	// is as if aborted.
 	Commit() error
 	// Abort gives the file up. What was written stays behind, marked as
-	// incomplete, where the target can do that: half a dump may be of use. Abort
-	// after Commit or Abort does nothing.
+	// incomplete, where the target can do that: half a dump may be of use. Where it
+	// cannot, Abort returns ErrNothingKept. Abort after Commit or Abort does nothing.
 	Abort() error
 }

@@ -83,9 +83,7 @@ func (f *putFile) send(request *http.Request, body *io.PipeReader) {
 	}()
 	answer, err2 := f.dir.store.client.Do(request)
 	if err = err2; err != nil {
-		if cause := context.Cause(request.Context()); cause != nil {
-			err = cause
-		}
+		err = because(request.Context(), err)
 		return
 	}
 	answer.Body = &reason{text: readReason(answer.Body), body: answer.Body}
@@ -185,7 +183,7 @@ func (f *putFile) Abort() error {
 	f.body.CloseWithError(errors.New("the file was given up"))
 	f.cancel(nil)
 	<-f.answer
-	return nil
+	return fmt.Errorf("%v: %w", f, target.ErrNothingKept)
 }
 
 // String names the file in messages.

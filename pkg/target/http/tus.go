@@ -24,7 +24,7 @@ const (
 	tusVersion = "1.0.0"
 	// chunkSize bytes go with one request. Two chunks are kept in memory: one that
 	// the server has not acknowledged, and one that is being filled.
-	chunkSize = 4 << 20
+	chunkSize = 2 << 20
 )
 
 // upload is a file that goes to a server in chunks, each in a PATCH request. A
