@@ -59,8 +59,8 @@ all: build
 build:
 	$(BUILD) -o build/ukdump ./cmds/ukdump
 	$(BUILD) -tags image -o build/ukdump-image ./cmds/ukdump
-	$(BUILD) -tags image,network -o build/ukdump-image-network ./cmds/ukdump
-	$(BUILD) -tags image,network,s3 -o build/ukdump-image-s3 ./cmds/ukdump
+	$(BUILD) -tags image,network,nethttpomithttp2 -o build/ukdump-image-network ./cmds/ukdump
+	$(BUILD) -tags image,network,s3,nethttpomithttp2 -o build/ukdump-image-s3 ./cmds/ukdump
 
 rescue: build/rescue/bb
 build/rescue/bb: initramfs/rescue/commands initramfs/rescue/build

@@ -210,13 +210,12 @@ func TestRemote(t *testing.T) {
 					t.Logf("the server says:\n%s", readFile(t, filepath.Join(r.dir, "log")))
 				}
 			})
-			collector, act := "-l -d 31", func() {}
+			collector, act := "-l -d 31", func() {
+				r.stop()
+				r.run(t)
+			}
 			if test.restart {
-				// A dump of all memory is under way for long enough.
-				collector, act = "-z -d 0", func() {
-					r.stop()
-					r.run(t)
-				}
+				collector = "-z -d 0" // a dump of all memory is under way for long enough
 			} else {
 				act = nil
 			}
