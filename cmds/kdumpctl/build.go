@@ -231,7 +231,7 @@ func (o *buildOptions) kernelConfig() (text []byte, file string) {
 // spec gathers what goes into the image.
 func (o *buildOptions) spec(stderr io.Writer) (image.Spec, error) {
 	spec := image.Spec{Release: o.release}
-	cfg, err := readConfig(o.config)
+	cfg, err := readConfig(o.config, buildChecks())
 	if err != nil {
 		return spec, err
 	}
@@ -247,6 +247,9 @@ func (o *buildOptions) spec(stderr io.Writer) (image.Spec, error) {
 		return spec, err
 	}
 	if spec.Modules, err = o.chooseModules(cfg, plan); err != nil {
+		return spec, err
+	}
+	if err := o.checkServers(cfg); err != nil {
 		return spec, err
 	}
 	if spec.Files, err = packFiles(cfg); err != nil {
@@ -279,7 +282,7 @@ func (o *buildOptions) spec(stderr io.Writer) (image.Spec, error) {
 }
 
 // readConfig reads and checks a configuration.
-func readConfig(name string) (*config.Config, error) {
+func readConfig(name string, checks config.Checks) (*config.Config, error) {
 	text, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w; kdumpctl sample prints one to start from", err)
@@ -287,7 +290,7 @@ func readConfig(name string) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return config.Parse(name, string(text), checks())
+	return config.Parse(name, string(text), checks)
 }
 
 // thisMachine reports whether the image is for the machine that builds it.

@@ -3,9 +3,13 @@
 package kdumpctl
 
 import (
+	"fmt"
+
+	"github.com/ukdump/ukdump/pkg/capture"
 	"github.com/ukdump/ukdump/pkg/collector"
 	"github.com/ukdump/ukdump/pkg/config"
 	"github.com/ukdump/ukdump/pkg/fence"
+	"github.com/ukdump/ukdump/pkg/image/programs"
 	"github.com/ukdump/ukdump/pkg/netconf"
 	"github.com/ukdump/ukdump/pkg/target/encrypt"
 	"github.com/ukdump/ukdump/pkg/target/http"
@@ -36,6 +40,33 @@ func checks() config.Checks {
 			return err
 		},
 	}
+}
+
+// buildChecks returns these and checks of what goes into the image.
+func buildChecks() config.Checks {
+	c := checks()
+	c.File = func(name string, secret bool) error {
+		_, err := readSmall(name, secret)
+		return err
+	}
+	set := programs.NewSet()
+	c.Program = func(name string) error { return addExtra(set, name) }
+	return c
+}
+
+// checkServers looks into the files by which servers know us and we know them, as
+// the capture run will.
+func (o *buildOptions) checkServers(cfg *config.Config) error {
+	for i := range cfg.Targets {
+		t := &cfg.Targets[i]
+		if err := completeFiles(t); err != nil {
+			return err
+		}
+		if err := capture.CheckServer(*t); err != nil {
+			return fmt.Errorf("%s: %v: %w", o.config, t, err)
+		}
+	}
+	return nil
 }
 
 func checkAddress(kind, address string) (err error) {

@@ -50,7 +50,7 @@ func runCollect(args []string, stdout, _ io.Writer) error {
 		return err
 	}
 	if *dir == "" {
-		cfg, err := readConfig(config.Path)
+		cfg, err := readConfig(config.Path, checks())
 		if errors.Is(err, fs.ErrNotExist) {
 			cfg, err = config.Default(), nil
 		}

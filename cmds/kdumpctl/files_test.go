@@ -4,6 +4,7 @@ package kdumpctl
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -49,5 +50,53 @@ func TestPackFiles(t *testing.T) {
 		if files, err := packFiles(parse(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("packFiles(%q) = %d files, %v, want an error with %q", text, len(files), err, want)
 		}
+	}
+}
+
+// TestBuildServerErrors has files that no server would accept.
+func TestBuildServerErrors(t *testing.T) {
+	keygen, err := exec.LookPath("ssh-keygen")
+	if err != nil {
+		t.Skip(err)
+	}
+	m := newMachine(t)
+	secret := func(name, text string) string {
+		file := write(t, m.dir, name, []byte(text))
+		if err := os.Chmod(file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	for name, passphrase := range map[string]string{"key": "", "locked": "s3cret"} {
+		if out, err := exec.Command(keygen, "-q", "-t", "ed25519", "-N", passphrase, "-f", filepath.Join(m.dir, name)).CombinedOutput(); err != nil {
+			t.Fatalf("ssh-keygen: %v\n%s", err, out)
+		}
+	}
+	public, err := os.ReadFile(m.dir + "/key.pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hosts := write(t, m.dir, "hosts", append([]byte("known.example.org "), public...))
+	known, empty := "\nssh_known_hosts "+hosts, secret("empty", "")
+	for _, test := range []struct{ conf, want string }{
+		{"ssh a@known.example.org\nsshkey /nowhere" + known, "kdump.conf:2: sshkey: open /nowhere: no such file"},
+		{"ssh a@known.example.org\nsshkey " + hosts + known, "kdump.conf:2: sshkey: " + hosts + " can be read by others"},
+		{"ssh a@known.example.org\nsshkey " + empty + known, "kdump.conf: ssh a@known.example.org: the private key: "},
+		{"ssh a@known.example.org\nsshkey " + m.dir + "/locked" + known, "the private key has a passphrase"},
+		{"ssh a@other.example.org\nsshkey " + m.dir + "/key" + known, hosts + " has no key of the host other.example.org:22 (kdumpctl propagate"},
+		{"ssh a@known.example.org:24\nsshkey " + m.dir + "/key" + known, "no key of the host known.example.org:24"},
+		{"http https://a/\ntls_ca " + hosts, "kdump.conf: http https://a/: " + hosts + " has no certificate"},
+		{"http https://a/\ntls_pin sha256//x", `kdump.conf: http https://a/: tls_pin: "sha256//x" is not sha256// and a hash in base64`},
+		{"http http://a/\nhttp_token " + empty, empty + ": there is no token in it"},
+		{"s3 s3://bucket\ns3_credentials " + empty, empty + ": "},
+	} {
+		write(t, m.dir, "kdump.conf", []byte(test.conf+"\n"))
+		if status, out, errout := m.build("--no-modules"); status != 1 || out != "" || !strings.Contains(errout, test.want) {
+			t.Errorf("build with %q = %d, %q, %q, want 1, nothing, a line with %q", test.conf, status, out, errout, test.want)
+		}
+	}
+	write(t, m.dir, "kdump.conf", []byte("ssh a@known.example.org\nsshkey "+m.dir+"/key"+known+"\n"))
+	if status, _, errout := m.build("--no-modules"); status != 0 {
+		t.Errorf("build with what is right = %d, %q, want 0", status, errout)
 	}
 }

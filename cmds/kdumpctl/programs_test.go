@@ -87,11 +87,11 @@ func TestBuildProgramErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, test := range []struct{ line, want string }{
-		{"kdump_pre /nowhere/pre.sh", "kdump.conf: kdump_pre: stat /nowhere/pre.sh: no such file"},
-		{"kdump_post " + plain, "kdump.conf: kdump_post: " + plain + " is not executable (mode 0644)"},
+		{"kdump_pre /nowhere/pre.sh", "kdump.conf:2: kdump_pre: stat /nowhere/pre.sh: no such file"},
+		{"kdump_post " + plain, "kdump.conf:2: kdump_post: " + plain + " is not executable (mode 0644)"},
 		{"kdump_emergency " + write(t, m.dir, "text", []byte("echo\n")), "text: neither an ELF file nor a script"},
-		{"kdump_pre " + script + "\nextra_bins no-such-program", `kdump.conf: extra_bins: no program "no-such-program" in /usr/local/sbin:`},
-		{"extra_bins bin/ls", `kdump.conf: extra_bins: "bin/ls" is neither the name of a program nor its absolute path`},
+		{"kdump_pre " + script + "\nextra_bins no-such-program", `kdump.conf:3: extra_bins: no program "no-such-program" in /usr/local/sbin:`},
+		{"extra_bins bin/ls", `kdump.conf:2: extra_bins: "bin/ls" is neither the name of a program nor its absolute path`},
 		{"extra_modules gfs2", `kdump.conf: extra_modules: ` + m.modules + ` has no module "gfs2"`},
 		{"fence_kdump_args -p x", `kdump.conf:2: fence_kdump_args: `},
 	} {

@@ -107,7 +107,7 @@ func runSaveRaw(args []string, stdout, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := readConfig(config.Path)
+	cfg, err := readConfig(config.Path, checks())
 	if device != "" && errors.Is(err, fs.ErrNotExist) {
 		cfg, err = config.Default(), nil
 	}

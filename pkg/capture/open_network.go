@@ -76,37 +76,47 @@ func openRemote(ctx context.Context, r *run, s state) (target.Store, error) {
 		}
 		return opened(nfs.Open(ctx, nfs.Options{Server: server, Export: export, Dir: s.Dir, Mount: r.mountPoint(s)}))
 	case "ssh":
-		o, err := ssh.Parse(s.Address)
+		o, err := sshOptions(s.Target)
 		if err != nil {
-			return nil, err
-		}
-		o.Dir, o.KnownHosts = s.Dir, s.KnownHosts
-		if o.Key, err = os.ReadFile(s.SSHKey); err != nil {
 			return nil, err
 		}
 		return opened(ssh.Open(ctx, o))
 	case "http":
-		return openWeb(ctx, s)
+		o, err := webOptions(s.Target, crashTime(s.core))
+		if err != nil {
+			return nil, err
+		}
+		return opened(http.Open(ctx, o))
 	case "s3":
 		return openBucket(ctx, r, s)
 	}
 	return nil, fmt.Errorf("nobody knows how to reach %s", s.Kind)
 }
 
-func openWeb(ctx context.Context, s state) (target.Store, error) {
-	o := http.Options{URL: s.Address}
-	if s.Token != "" {
-		token, err := os.ReadFile(s.Token)
+func sshOptions(t config.Target) (ssh.Options, error) {
+	o, err := ssh.Parse(t.Address)
+	if err != nil {
+		return o, err
+	}
+	o.Dir, o.KnownHosts = t.Dir, t.KnownHosts
+	o.Key, err = os.ReadFile(t.SSHKey)
+	return o, err
+}
+
+func webOptions(t config.Target, crashed time.Time) (http.Options, error) {
+	o := http.Options{URL: t.Address}
+	if t.Token != "" {
+		token, err := os.ReadFile(t.Token)
 		if err != nil {
-			return nil, err
+			return o, err
 		}
-		o.Token = strings.TrimSpace(string(token))
+		if o.Token = strings.TrimSpace(string(token)); o.Token == "" {
+			return o, fmt.Errorf("%s: there is no token in it", t.Token)
+		}
 	}
 	var err error
-	if o.TLS, err = clientTLS(s.Target, crashTime(s.core)); err != nil {
-		return nil, err
-	}
-	return opened(http.Open(ctx, o))
+	o.TLS, err = clientTLS(t, crashed)
+	return o, err
 }
 
 // opened makes an interface of what a kind's Open returns, and of nothing nothing.

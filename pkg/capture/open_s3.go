@@ -12,27 +12,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ukdump/ukdump/pkg/config"
 	"github.com/ukdump/ukdump/pkg/target"
 	"github.com/ukdump/ukdump/pkg/target/s3"
 )
 
 // openBucket opens a bucket of an object store.
 func openBucket(ctx context.Context, r *run, s state) (target.Store, error) {
-	o, err := s3.Parse(s.Address)
+	o, err := bucketOptions(s.Target, crashTime(s.core))
 	if err != nil {
-		return nil, err
-	}
-	if s.Credentials != "" {
-		text, err := os.ReadFile(s.Credentials)
-		if err != nil {
-			return nil, err
-		}
-		if err := o.SetCredentials(text); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.Credentials, err)
-		}
-	}
-	o.Region = s.Region
-	if o.TLS, err = clientTLS(s.Target, crashTime(s.core)); err != nil {
 		return nil, err
 	}
 	o.SetClock = func(now time.Time) error {
@@ -43,4 +31,23 @@ func openBucket(ctx context.Context, r *run, s state) (target.Store, error) {
 		return unix.Settimeofday(&unix.Timeval{Sec: now.Unix()})
 	}
 	return opened(s3.Open(ctx, o))
+}
+
+func bucketOptions(t config.Target, crashed time.Time) (s3.Options, error) {
+	o, err := s3.Parse(t.Address)
+	if err != nil {
+		return o, err
+	}
+	if t.Credentials != "" {
+		text, err := os.ReadFile(t.Credentials)
+		if err != nil {
+			return o, err
+		}
+		if err := o.SetCredentials(text); err != nil {
+			return o, fmt.Errorf("%s: %w", t.Credentials, err)
+		}
+	}
+	o.Region = t.Region
+	o.TLS, err = clientTLS(t, crashed)
+	return o, err
 }

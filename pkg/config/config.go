@@ -234,6 +234,11 @@ type Checks struct {
 	Network func(value string) error
 	// Fence checks the options of fence_kdump_send.
 	Fence func(args []string) error
+	// File checks a file that goes into the image; a secret one only its owner may
+	// be able to read.
+	File func(name string, secret bool) error
+	// Program checks a program, by its path or, in extra_bins, its name.
+	Program func(name string) error
 	// Recipient checks a public key.
 	Recipient func(key string) error
 }

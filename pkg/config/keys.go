@@ -3,6 +3,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -104,7 +105,7 @@ func (c *Config) set(key, value string, checks Checks) (err error) {
 	case key == "sshkey" && !c.current().takes(key):
 		c.warn("sshkey means nothing for %s", c.current().Kind) // kdump-utils accepts it, too
 	case slices.Contains(aboutTargets(), key):
-		err = c.current().setAbout(key, value)
+		err = c.current().setAbout(key, value, checks)
 	case slices.Contains(inherited(), key):
 		err = c.setInherited(key, value, checks)
 	case slices.Contains(meaningless(), key):
@@ -133,7 +134,7 @@ func (c *Config) addTarget(kind, address string, checks Checks) error {
 }
 
 // setAbout changes t to what a line about targets says.
-func (t *Target) setAbout(key, value string) (err error) {
+func (t *Target) setAbout(key, value string, checks Checks) (err error) {
 	switch key {
 	case "path":
 		return t.setDir(value)
@@ -141,7 +142,7 @@ func (t *Target) setAbout(key, value string) (err error) {
 		t.Timeout, err = parseDuration(value)
 		return err
 	}
-	return t.setSetting(key, value)
+	return t.setSetting(key, value, checks.File)
 }
 
 // setOwn changes c to what a line says that is not about targets.
@@ -165,7 +166,7 @@ func (c *Config) setOwn(key, value string, checks Checks) (err error) {
 	}
 	for _, p := range c.programs() {
 		if p.key == key {
-			*p.value, err = parseProgram(value)
+			*p.value, err = parseProgram(value, checks.Program)
 		}
 	}
 	words := strings.Fields(value)
@@ -182,8 +183,13 @@ func (c *Config) setOwn(key, value string, checks Checks) (err error) {
 			*d.value, err = parseDuration(value)
 		}
 	}
-	if key == "fence_kdump_args" && checks.Fence != nil {
-		err = checks.Fence(c.FenceArgs)
+	switch {
+	case key == "extra_bins" && checks.Program != nil:
+		for _, word := range words {
+			err = errors.Join(err, checks.Program(word))
+		}
+	case key == "fence_kdump_args" && checks.Fence != nil:
+		err = checks.Fence(words)
 	}
 	return err
 }

@@ -53,7 +53,7 @@ func (t *Target) takes(key string) bool {
 }
 
 // setSetting sets one of the settings of the target, or of all that follow.
-func (t *Target) setSetting(key, value string) error {
+func (t *Target) setSetting(key, value string, check func(name string, secret bool) error) error {
 	i := slices.IndexFunc(settings(), func(s setting) bool { return s.key == key })
 	s := settings()[i]
 	if !t.takes(key) {
@@ -61,6 +61,11 @@ func (t *Target) setSetting(key, value string) error {
 	}
 	if s.file && (!path.IsAbs(value) || value != path.Clean(value)) {
 		return fmt.Errorf("%.60q is not an absolute path", value)
+	}
+	if s.file && check != nil {
+		if err := check(value, s.secret); err != nil {
+			return err
+		}
 	}
 	*s.value(t) = value
 	return nil

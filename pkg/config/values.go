@@ -47,9 +47,12 @@ func parseDir(value string) (string, error) {
 }
 
 // parseProgram accepts the path of a program.
-func parseProgram(value string) (string, error) {
+func parseProgram(value string, check func(name string) error) (string, error) {
 	if !path.IsAbs(value) || value != path.Clean(value) {
 		return "", fmt.Errorf("%.60q is not the absolute path of a program, without arguments", value)
+	}
+	if check != nil {
+		return value, check(value)
 	}
 	return value, nil
 }

@@ -1,0 +1,24 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+//go:build !image || network
+
+package ssh
+
+import (
+	"cmp"
+	"fmt"
+)
+
+// Check says, without connecting, why a connection could not be made: that the
+// private key is of no use, or that nothing is known of the host.
+func Check(o Options) error {
+	a, err := newAuth(o)
+	if err != nil {
+		return err
+	}
+	o.Port = cmp.Or(o.Port, 22)
+	if len(a.algorithms(o.address())) == 0 {
+		return fmt.Errorf("%s has no key of the host %s (kdumpctl propagate takes it over)", o.KnownHosts, o.address())
+	}
+	return nil
+}
