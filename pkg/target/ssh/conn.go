@@ -36,16 +36,11 @@ func do[T any](ctx context.Context, s *Store, f func(*sftp.Client) (T, error)) (
 	done := make(chan result, 1)
 	go func() {
 		var r result
-		defer func() {
-			if v := recover(); v != nil {
-				r.err = fmt.Errorf("panic: %v", v)
-			}
-			done <- r
-		}()
 		r.err = s.try(ctx, func(c *sftp.Client) (err error) {
 			r.value, err = f(c)
 			return err
 		})
+		done <- r
 	}()
 	select {
 	case r := <-done:
@@ -63,9 +58,15 @@ func (s *Store) do(ctx context.Context, f func(*sftp.Client) error) error {
 }
 
 // try calls f with a connection, and again with another one when that breaks.
-func (s *Store) try(ctx context.Context, f func(*sftp.Client) error) error {
+func (s *Store) try(ctx context.Context, f func(*sftp.Client) error) (err error) {
 	s.wait()
 	defer s.waited()
+	defer func() {
+		// Some answers that make no sense make the library panic.
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
 	for {
 		c, err := s.connection(ctx)
 		if err != nil {

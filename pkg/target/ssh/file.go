@@ -193,21 +193,14 @@ func (f *File) finish(r *request, err error) {
 
 // send sends a request, over as many connections as it takes.
 func (f *File) send(r *request) {
-	var err error
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v", v)
-		}
-		f.finish(r, err)
-	}()
-	err = f.dir.store.try(f.ctx, func(c *sftp.Client) error {
+	f.finish(r, f.dir.store.try(f.ctx, func(c *sftp.Client) error {
 		h, err := f.open(c)
 		if err != nil {
 			return err
 		}
 		_, err = h.WriteAt(r.buf[:r.n], r.off)
 		return f.noSpace(c, err)
-	})
+	}))
 }
 
 // open returns the file, as opened on that connection.
