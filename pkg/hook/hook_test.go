@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -101,15 +102,16 @@ func TestRunErrors(t *testing.T) {
 	}
 }
 
-// alive reports whether a process that is no zombie has the number.
-func alive(pid string) bool {
-	stat, err := os.ReadFile("/proc/" + pid + "/stat")
-	if err != nil {
-		return false
-	}
+// state returns the letter by which the kernel calls what the process does, "" if
+// there is none of that number.
+func state(pid string) string {
+	stat, _ := os.ReadFile("/proc/" + pid + "/stat")
 	_, state, _ := strings.Cut(string(stat), ") ")
-	return !strings.HasPrefix(state, "Z")
+	return state[:min(len(state), 1)]
 }
+
+// alive reports whether a process that is no zombie has the number.
+func alive(pid string) bool { return state(pid) != "" && state(pid) != "Z" }
 
 // TestTimeout has programs killed, with what they have started.
 func TestTimeout(t *testing.T) {
@@ -169,5 +171,40 @@ func TestTalkative(t *testing.T) {
 	}
 	if last := lines[len(lines)-1]; last != "(says more, which is not shown)" {
 		t.Errorf("the last line is %q", last)
+	}
+}
+
+// TestStuck has a program wait for a file system that does not move, in which it
+// cannot even be killed: it is left behind.
+func TestStuck(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root may mount")
+	}
+	dir := t.TempDir()
+	image, mount := filepath.Join(dir, "image"), filepath.Join(dir, "mount")
+	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 4<<20), os.Mkdir(mount, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range [][]string{{"mkfs.ext4", "-q", "-F", image}, {"mount", "-o", "loop", image, mount}, {"fsfreeze", "-f", mount}} {
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("%q: %v\n%s", command, err, out)
+		}
+		switch command[0] {
+		case "mount":
+			t.Cleanup(func() { exec.Command("umount", "-l", mount).Run() })
+		case "fsfreeze":
+			t.Cleanup(func() { exec.Command("fsfreeze", "-u", mount).Run() })
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	err := Run(ctx, script(t, "echo $$\necho x >"+mount+"/file\n"), func(pid string) {
+		for deadline := time.Now().Add(long); state(pid) != "D" && time.Now().Before(deadline); {
+			time.Sleep(10 * time.Millisecond)
+		}
+		cancel()
+	})
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "left behind") {
+		t.Errorf("Run = %v, want that the program was left behind", err)
 	}
 }
