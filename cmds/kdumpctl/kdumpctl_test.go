@@ -146,6 +146,22 @@ func TestBuildWarnings(t *testing.T) {
 	}
 }
 
+// TestKdumpUtilsExamples reads what kdump-utils has for examples of targets in the
+// file that it installs.
+func TestKdumpUtilsExamples(t *testing.T) {
+	for _, line := range []string{
+		"raw /dev/vg/lv_kdump", "ext4 /dev/vg/lv_kdump", "ext4 LABEL=/boot", "ext4 UUID=03138356-5e61-4ab3-b58e-27507ac41937",
+		"virtiofs myfs", "nfs my.server.com:/export/tmp", "nfs [2001:db8::1:2:3:4]:/export/tmp", "ssh user@my.server.com",
+		"ssh user@2001:db8::1:2:3:4", "core_collector makedumpfile -F -l --message-level 7 -d 31", "core_collector scp",
+		`core_collector "cp --sparse=always"`, "fence_kdump_args -p 7410 -f auto -c 0 -i 10",
+		`dracut_args --omit-drivers "cfg80211 snd" --add-drivers "ext2 ext3"`, `dracut_args --mount "UUID=0383 /mnt ext4 defaults"`,
+	} {
+		if c, err := config.Parse(config.Path, line+"\n", checks()); err != nil || strings.Contains(line, " /dev/") && len(c.Targets) != 1 {
+			t.Errorf("%q is %+v, %v, want it accepted", line, c, err)
+		}
+	}
+}
+
 func TestBuildErrors(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
