@@ -59,7 +59,7 @@ func BenchmarkOpenSSH(b *testing.B) {
 		b.Fatal(err)
 	}
 	to := s.opts.User + "@127.0.0.1:" + s.opts.Dir
-	common := []string{"-q", "-P", fmt.Sprint(s.port), "-i", filepath.Join(s.dir, "client"), "-o", "UserKnownHostsFile=" + s.opts.KnownHosts}
+	common := []string{"-q", "-P", fmt.Sprint(s.Port), "-i", s.Path("client"), "-o", "UserKnownHostsFile=" + s.opts.KnownHosts}
 	for name, args := range map[string][]string{
 		"scp":          {"scp", from, to},
 		"scp-aes-gcm":  {"scp", "-c", "aes128-gcm@openssh.com", from, to},

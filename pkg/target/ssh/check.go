@@ -1,6 +1,6 @@
 // Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
 
-//go:build !image || network
+//go:build !image
 
 package ssh
 

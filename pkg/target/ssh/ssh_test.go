@@ -11,8 +11,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -23,160 +21,38 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ukdump/ukdump/pkg/target"
+	"github.com/ukdump/ukdump/pkg/target/ssh/sshdtest"
 	"github.com/ukdump/ukdump/pkg/target/targettest"
 )
 
-// server is an OpenSSH server of the test's own, and a client's keys for it.
+// server is an OpenSSH server of the test's own, and what a client needs for it.
 type server struct {
-	dir  string
-	port int
-	cmd  *exec.Cmd
-	opts Options // for dir/data
+	*sshdtest.Server
+	opts Options // for the directory data
 }
 
 // newServer starts a server, or skips.
 func newServer(t testing.TB) *server {
 	t.Helper()
-	for _, program := range []string{"/usr/sbin/sshd", "/usr/bin/ssh-keygen"} {
-		if _, err := os.Stat(program); err != nil {
-			t.Skipf("%v (Debian: openssh-server)", err)
-		}
-	}
-	if os.Geteuid() == 0 {
-		// Where sshd locks its children in. On a machine that runs sshd it is there.
-		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
-			t.Skip(err)
-		}
-	}
-	s := &server{dir: t.TempDir(), port: freePort(t)}
-	me, err := user.Current()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, key := range []string{"host", "client", "other"} {
-		keygen(t, filepath.Join(s.dir, key))
-	}
-	s.copy(t, "client.pub", "authorized")
-	config := fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %[2]s/host\nAuthorizedKeysFile %[2]s/authorized\n"+
-		"PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nSubsystem sftp internal-sftp\n",
-		s.port, s.dir)
-	if err := os.WriteFile(filepath.Join(s.dir, "config"), []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	key, err := os.ReadFile(filepath.Join(s.dir, "client"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.opts = Options{User: me.Username, Host: "127.0.0.1", Port: s.port, Dir: filepath.Join(s.dir, "data"), Key: key,
-		KnownHosts: filepath.Join(s.dir, "known"), Silence: 2 * time.Second}
-	s.trust(t, "host.pub")
-	s.start(t)
-	t.Cleanup(s.stop)
+	s := &server{Server: sshdtest.New(t)}
+	s.opts = Options{User: s.User, Host: "127.0.0.1", Port: s.Port, Dir: s.Path("data"), Key: s.Key(t, "client"),
+		KnownHosts: s.Path("known"), Silence: 2 * time.Second}
+	s.trust(t, "host")
 	return s
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-func keygen(t testing.TB, file string) {
-	t.Helper()
-	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file).CombinedOutput(); err != nil {
-		t.Fatalf("ssh-keygen: %v\n%s", err, out)
-	}
-}
-
-func (s *server) copy(t testing.TB, from, to string) {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(s.dir, from))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(s.dir, to), text, 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // trust makes the known_hosts file, in which the server has that key.
 func (s *server) trust(t testing.TB, key string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(s.dir, key))
-	if err != nil {
-		t.Fatal(err)
-	}
-	line := fmt.Sprintf("[127.0.0.1]:%d %s", s.opts.Port, text)
-	if err := os.WriteFile(filepath.Join(s.dir, "known"), []byte(line), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	s.know(t, sshdtest.Host(s.opts.Port)+" "+s.Public(t, key))
 }
 
-// start starts the server, with its own process group, and waits until it takes
-// connections.
-func (s *server) start(t testing.TB) {
+// know makes the known_hosts file of these lines.
+func (s *server) know(t testing.TB, lines ...string) {
 	t.Helper()
-	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
+	if err := os.WriteFile(s.opts.KnownHosts, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	defer log.Close()
-	s.cmd = exec.Command("/usr/sbin/sshd", "-D", "-e", "-f", filepath.Join(s.dir, "config"))
-	s.cmd.Stderr = log
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port))
-		if err == nil {
-			c.Close()
-			return
-		}
-		if time.Now().After(deadline) {
-			text, _ := os.ReadFile(log.Name())
-			t.Skipf("sshd does not start here: %v\n%s", err, text)
-		}
-	}
-}
-
-// sessions returns the processes of the server's connections, and theirs.
-func (s *server) sessions() []int {
-	var all []int
-	parents := []int{s.cmd.Process.Pid}
-	for len(parents) > 0 {
-		out, _ := exec.Command("pgrep", "-P", fmt.Sprint(parents[0])).Output()
-		parents = parents[1:]
-		for _, field := range strings.Fields(string(out)) {
-			pid := 0
-			fmt.Sscan(field, &pid)
-			all, parents = append(all, pid), append(parents, pid)
-		}
-	}
-	return all
-}
-
-func (s *server) signal(signal syscall.Signal) {
-	for _, pid := range s.sessions() {
-		syscall.Kill(pid, signal)
-	}
-}
-
-// stop ends the server and its connections.
-func (s *server) stop() {
-	if s.cmd == nil {
-		return
-	}
-	sessions := s.sessions()
-	s.cmd.Process.Kill()
-	s.cmd.Wait()
-	for _, pid := range sessions {
-		syscall.Kill(pid, syscall.SIGKILL)
-	}
-	s.cmd = nil
 }
 
 // open opens the store and makes a directory in it.
@@ -245,23 +121,23 @@ func random(n int) []byte {
 func TestInterrupted(t *testing.T) {
 	for name, act := range map[string]func(*testing.T, *server, *relay){
 		"not at all":        func(*testing.T, *server, *relay) {},
-		"connection killed": func(_ *testing.T, s *server, _ *relay) { s.signal(syscall.SIGKILL) },
+		"connection killed": func(_ *testing.T, s *server, _ *relay) { s.Signal(syscall.SIGKILL) },
 		"server restarted": func(t *testing.T, s *server, _ *relay) {
-			s.stop()
-			s.start(t)
+			s.Stop()
+			s.Start(t)
 		},
 		// Keepalives tell that a connection is dead: the next one has a new process.
-		"connection stands still": func(_ *testing.T, s *server, _ *relay) { s.signal(syscall.SIGSTOP) },
+		"connection stands still": func(_ *testing.T, s *server, _ *relay) { s.Signal(syscall.SIGSTOP) },
 		"link down": func(t *testing.T, s *server, r *relay) {
 			r.cut()
 			time.AfterFunc(2*s.opts.Silence, r.mend)
 		},
 		// Now it does not know us, and then it does.
 		"server half started": func(t *testing.T, s *server, _ *relay) {
-			s.stop()
-			s.copy(t, "other.pub", "authorized")
-			s.start(t)
-			time.AfterFunc(2*retryEvery, func() { s.copy(t, "client.pub", "authorized") })
+			s.Stop()
+			s.Authorize(t, "other")
+			s.Start(t)
+			time.AfterFunc(2*retryEvery, func() { s.Authorize(t, "client") })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -312,7 +188,7 @@ func newRelay(t *testing.T, s *server) *relay {
 	t.Cleanup(func() { l.Close() })
 	r := &relay{server: s.opts.address()}
 	s.opts.Port = l.Addr().(*net.TCPAddr).Port
-	s.trust(t, "host.pub")
+	s.trust(t, "host")
 	go func() {
 		for {
 			client, err := l.Accept()
@@ -384,7 +260,7 @@ func TestStuck(t *testing.T) {
 	s := newServer(t)
 	s.opts.Patience = 3 * time.Second
 	dir := s.open(t)
-	all := s.sessions()
+	all := s.Sessions()
 	syscall.Kill(all[len(all)-1], syscall.SIGSTOP) // the process that has SFTP
 	if f, err := dir.Create(t.Context(), "x", 0); !errors.Is(err, errImpatient) {
 		t.Errorf("Create = %v, %v, want %v", f, err, errImpatient)
@@ -398,13 +274,13 @@ func TestGone(t *testing.T) {
 		act  func(*testing.T, *server)
 		want error
 	}{
-		"for good": {func(_ *testing.T, s *server) { s.stop() }, errImpatient},
+		"for good": {func(_ *testing.T, s *server) { s.Stop() }, errImpatient},
 		"restored": {func(t *testing.T, s *server) {
-			s.stop()
+			s.Stop()
 			if err := os.Truncate(filepath.Join(s.opts.Dir, "dump/vmcore"+target.Incomplete), 10); err != nil {
 				t.Error(err)
 			}
-			s.start(t)
+			s.Start(t)
 		}, errLost},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -444,11 +320,7 @@ func TestGone(t *testing.T) {
 // directory that cannot be made. Nothing of that is worth a second try.
 func TestRefused(t *testing.T) {
 	s := newServer(t)
-	if err := os.WriteFile(filepath.Join(s.dir, "file"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	other, err := os.ReadFile(filepath.Join(s.dir, "other"))
-	if err != nil {
+	if err := os.WriteFile(s.Path("file"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
@@ -456,11 +328,11 @@ func TestRefused(t *testing.T) {
 		change func(*Options)
 		want   string
 	}{
-		{"our key", func(o *Options) { o.Key = other }, "the server does not let us in with the key ssh-ed25519 SHA256:"},
+		{"our key", func(o *Options) { o.Key = s.Key(t, "other") }, "the server does not let us in with the key ssh-ed25519 SHA256:"},
 		{"no key", func(o *Options) { o.Key = nil }, "the private key: "},
 		{"user", func(o *Options) { o.User = "nobody-has-this-name" }, "the server does not let us in with the key ssh-ed25519 SHA256:"},
 		{"name", func(o *Options) { o.Host = "no.such.host.invalid" }, "no.such.host.invalid"},
-		{"directory", func(o *Options) { o.Dir = filepath.Join(s.dir, "file/x") }, "file is not a directory"},
+		{"directory", func(o *Options) { o.Dir = s.Path("file/x") }, "file is not a directory"},
 		{"hosts", func(o *Options) { o.KnownHosts = "/nowhere/hosts" }, "/nowhere/hosts"},
 		{"unknown host", func(o *Options) { o.KnownHosts = "/dev/null" }, "/dev/null has none for it; it shows ssh-ed25519 SHA256:"},
 	} {
@@ -478,17 +350,13 @@ func TestRefused(t *testing.T) {
 		})
 	}
 	t.Run("host key", func(t *testing.T) {
-		s.trust(t, "other.pub")
+		s.trust(t, "other")
 		_, err := Open(t.Context(), s.opts)
 		if err == nil {
 			t.Fatal("Open = nil, want that the key is another one")
 		}
-		for _, key := range []string{"host.pub", "other.pub"} {
-			out, keygenErr := exec.Command("ssh-keygen", "-lf", filepath.Join(s.dir, key)).Output()
-			if keygenErr != nil {
-				t.Fatal(keygenErr)
-			}
-			if print := strings.Fields(string(out))[1]; !strings.Contains(err.Error(), print) {
+		for _, key := range []string{"host", "other"} {
+			if print := s.Fingerprint(t, key); !strings.Contains(err.Error(), print) {
 				t.Errorf("Open = %v, want an error with %s, which is %s", err, print, key)
 			}
 		}
@@ -498,26 +366,7 @@ func TestRefused(t *testing.T) {
 // TestKnownHosts has the server in the file in all ways that OpenSSH writes there.
 func TestKnownHosts(t *testing.T) {
 	s := newServer(t)
-	key := func(name string) string {
-		text, err := os.ReadFile(filepath.Join(s.dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.TrimSpace(string(text))
-	}
-	run := func(args ...string) {
-		t.Helper()
-		if out, err := exec.Command("ssh-keygen", args...).CombinedOutput(); err != nil {
-			t.Fatalf("ssh-keygen %q: %v\n%s", args, err, out)
-		}
-	}
-	host := fmt.Sprintf("[127.0.0.1]:%d", s.port)
-	write := func(lines ...string) {
-		t.Helper()
-		if err := os.WriteFile(s.opts.KnownHosts, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	host, hostKey, otherKey := sshdtest.Host(s.Port), s.Public(t, "host"), s.Public(t, "other")
 	check := func(name string, trusted bool) {
 		t.Helper()
 		store, err := Open(t.Context(), s.opts)
@@ -528,33 +377,33 @@ func TestKnownHosts(t *testing.T) {
 			t.Errorf("%s: Open = %v, want trusted = %v", name, err, trusted)
 		}
 	}
-	write(host+" "+key("host.pub"), "elsewhere.example.org "+key("other.pub"))
-	run("-q", "-H", "-f", s.opts.KnownHosts)
+	s.know(t, host+" "+hostKey, "elsewhere.example.org "+otherKey)
+	s.Keygen(t, "-q", "-H", "-f", s.opts.KnownHosts)
 	check("hashed", true)
-	write(host+" "+key("other.pub"), host+" "+key("host.pub"))
+	s.know(t, host+" "+otherKey, host+" "+hostKey)
 	check("one of two", true)
-	write("* "+key("host.pub"), "@revoked * "+key("host.pub"))
+	s.know(t, "* "+hostKey, "@revoked * "+hostKey)
 	check("revoked", false)
-	write("127.0.0.1 " + key("host.pub"))
+	s.know(t, "127.0.0.1 "+hostKey)
 	check("of another port", false)
 
 	// The server gets a certificate, signed by the key other.
-	run("-q", "-s", filepath.Join(s.dir, "other"), "-I", "host", "-h", "-n", "127.0.0.1", filepath.Join(s.dir, "host.pub"))
-	config, err := os.OpenFile(filepath.Join(s.dir, "config"), os.O_APPEND|os.O_WRONLY, 0)
+	s.Keygen(t, "-q", "-s", s.Path("other"), "-I", "host", "-h", "-n", "127.0.0.1", s.Path("host.pub"))
+	config, err := os.OpenFile(s.Path("config"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintf(config, "HostCertificate %s/host-cert.pub\n", s.dir)
+	fmt.Fprintf(config, "HostCertificate %s\n", s.Path("host-cert.pub"))
 	config.Close()
-	s.stop()
-	s.start(t)
-	write("@cert-authority " + host + " " + key("other.pub"))
+	s.Stop()
+	s.Start(t)
+	s.know(t, "@cert-authority "+host+" "+otherKey)
 	check("signed", true)
-	write("@cert-authority "+host+" "+key("client.pub"), host+" "+key("other.pub"))
+	s.know(t, "@cert-authority "+host+" "+s.Public(t, "client"), host+" "+otherKey)
 	check("signed by another", false)
-	write(host + " " + key("host.pub"))
+	s.know(t, host+" "+hostKey)
 	check("signed, known by its key", true)
-	write("@cert-authority *.example.org "+key("client.pub"), host+" "+key("host.pub"))
+	s.know(t, "@cert-authority *.example.org "+otherKey, host+" "+hostKey)
 	check("signed, known by its key, with another authority in the file", true)
 }
 
@@ -563,7 +412,7 @@ func TestKnownHosts(t *testing.T) {
 func TestCancel(t *testing.T) {
 	s := newServer(t)
 	dir := s.open(t)
-	s.signal(syscall.SIGSTOP)
+	s.Signal(syscall.SIGSTOP)
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, errImpatient)
 	defer cancel()
 	if _, err := dir.Create(ctx, "x", 0); !errors.Is(err, errImpatient) {
