@@ -24,7 +24,7 @@ func Faults() []Fault {
 	return []Fault{
 		{Group: kernel, Name: "oops", Quick: true,
 			What:    "A driver of the capture kernel oopses while the dump is written",
-			Capture: "what=oops after=8000", Conf: slow, Saved: CutShort,
+			Capture: "what=oops " + midway, Conf: slow, Saved: CutShort,
 			Said: []string{"ukdump_fault: oops", "Kernel panic - not syncing: Fatal exception", rebooting}},
 		{Group: kernel, Name: "panic-at-once",
 			What:    "The capture kernel panics before it has found the target",
@@ -34,15 +34,15 @@ func Faults() []Fault {
 			Load: "--append rdinit=/none", Said: []string{"No working init found", rebooting}},
 		{Group: kernel, Name: "process-crashes",
 			What:    "The process that writes the dump, which is PID 1, crashes",
-			Capture: "what=break-init after=8000", Conf: slow, Saved: CutShort,
+			Capture: "what=break-init " + midway, Conf: slow, Saved: CutShort,
 			Said: []string{"Attempted to kill init!", rebooting}},
 		{Group: kernel, Name: "process-limited", Quick: true,
 			What:    "The process that writes the dump is refused more memory",
-			Capture: "what=limit-init after=1200", Conf: slow, Saved: All,
-			Said: []string{"ukdump_fault: limit-init"}},
+			Capture: "what=limit-init " + atDump, Conf: slow, Saved: CutShort,
+			Said: []string{"ukdump_fault: limit-init", "fatal error: ", "Attempted to kill init!", rebooting}},
 		{Group: kernel, Name: "soft-lockup",
 			What:    "A driver keeps the only CPU, with interrupts",
-			Capture: "what=soft-lockup after=8000", Conf: slow, Saved: CutShort,
+			Capture: "what=soft-lockup " + midway, Conf: slow, Saved: CutShort,
 			Said: []string{"soft lockup - CPU#0 stuck", "Kernel panic - not syncing: softlockup: hung tasks"}},
 		{Group: kernel, Name: "lockup",
 			What:  "A driver keeps the only CPU, without interrupts: only the hardware's watchdog is left",
@@ -61,7 +61,7 @@ func Faults() []Fault {
 			Capture: "what=hang", Saved: All, Log: []string{"modules: ukdump_fault: init did not return in time"}},
 		{Group: kernel, Name: "out-of-memory",
 			What:    "A driver takes all memory but 6 MiB while the dump is written",
-			Capture: "what=memory leave=6 after=8000", Conf: slow, Saved: CutShort,
+			Capture: "what=memory leave=6 " + midway, Conf: slow, Saved: CutShort,
 			Said: []string{"ukdump_fault: memory"}},
 		{Group: kernel, Name: "small-reservation",
 			What:        "crashkernel=64M, far too small for this kernel",
@@ -289,7 +289,7 @@ func Faults() []Fault {
 
 		{Group: again, Name: "second-run", Quick: true,
 			What:    "The run before this one was cut short by a panic",
-			Earlier: []string{"what=panic after=6000"}, Conf: slow, Saved: All,
+			Earlier: []string{"what=panic " + midway}, Conf: slow, Saved: All,
 			Log: []string{"attempt: 1 runs since", "level=31"}},
 		{Group: again, Name: "third-run", Quick: true,
 			What:    "Two runs before this one were cut short",
@@ -334,6 +334,12 @@ const efiSuite = "trixie"
 func damagedImage(damage string) []string {
 	return []string{kdumpctl + "build --compress none -o /image", damage, "load-unchecked /image"}
 }
+
+// When things happen to a capture kernel: when the dump is begun, and a second after.
+const (
+	atDump = "on=dmesg:_done"
+	midway = atDump + " after=1000"
+)
 
 // rebooting is what a kernel says after a panic of its own.
 const rebooting = "Rebooting in "

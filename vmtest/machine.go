@@ -76,6 +76,9 @@ func (m *Machine) Run() (*Console, error) {
 		qemu.WithKernel(m.Kernel.Image()),
 		qemu.WithAppendKernel(
 			"console=ttyS0 printk.devkmsg=on loglevel=6 root=PARTUUID=6b64756d-01 rw devtmpfs.mount=1",
+			// On busy hosts, capture kernels now and then get no interrupts of QEMU's
+			// NVMe. The driver then looks by itself, but waits a minute for each.
+			"nvme_core.admin_timeout=5 nvme_core.io_timeout=10",
 			"crashkernel="+or(m.Crashkernel, "256M"), m.Append, `"GUEST_STEPS=`+strings.Join(m.Steps, ";")+`"`),
 		qemu.WithQEMUArgs(
 			"-M", "q35", "-cpu", "max", "-smp", "2", "-m", fmt.Sprint(or(m.MemoryMiB, 2048)),

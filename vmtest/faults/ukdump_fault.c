@@ -11,6 +11,7 @@
 // A capture kernel has nobody to pass parameters. There they are on its command
 // line as ukdump_fault.what=FAULT and so on.
 
+#include <linux/console.h>
 #include <linux/delay.h>
 #include <linux/fs.h>
 #include <linux/hrtimer.h>
@@ -27,11 +28,13 @@
 #include <linux/workqueue.h>
 
 static char *what = "";
+static char *on = "";
 static char *damage = "";
 static unsigned int after;
 static unsigned int leave;
 static unsigned long crash;
 module_param(what, charp, 0);
+module_param(on, charp, 0);
 module_param(damage, charp, 0);
 module_param(after, uint, 0);
 module_param(leave, uint, 0);
@@ -230,10 +233,29 @@ static void happen(struct work_struct *work)
 
 static DECLARE_DELAYED_WORK(work, happen);
 
-/* Takes what= and after= from the command line. */
+static void start(void)
+{
+	schedule_delayed_work(&work, msecs_to_jiffies(after));
+}
+
+/* Gets what is written to the console, in pieces of lines. */
+static void look(struct console *console, const char *text, unsigned int len)
+{
+	static bool started;
+
+	if (started || !strnstr(text, on, len))
+		return;
+	started = true;
+	start();
+}
+
+/* One that is enabled beforehand need not be on the command line. */
+static struct console looking = { .name = "fault", .write = look, .flags = CON_ENABLED, .index = -1 };
+
+/* Takes parameters from the command line. */
 static void read_cmdline(void)
 {
-	static char line[4096], name[32];
+	static char line[4096], name[32], text[64];
 	struct file *file = filp_open("/proc/cmdline", O_RDONLY, 0);
 	loff_t pos = 0;
 	char *option, *rest = line;
@@ -247,6 +269,8 @@ static void read_cmdline(void)
 		sscanf(option, "ukdump_fault.leave=%u", &leave);
 		if (sscanf(option, "ukdump_fault.what=%31s", name) == 1)
 			what = name;
+		if (sscanf(option, "ukdump_fault.on=%63s", text) == 1)
+			on = text;
 	}
 }
 
@@ -263,10 +287,15 @@ static int __init fault_init(void)
 		pr_err("ukdump_fault: no fault \"%s\"\n", what);
 		return -EINVAL;
 	}
-	if (fault->at_once || !after)
+	for (i = 0; on[i]; i++)
+		if (on[i] == '_')
+			on[i] = ' ';
+	if (*on)
+		register_console(&looking);
+	else if (fault->at_once || !after)
 		happen(NULL);
 	else
-		schedule_delayed_work(&work, msecs_to_jiffies(after));
+		start();
 	return 0;
 }
 
