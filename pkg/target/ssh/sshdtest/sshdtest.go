@@ -59,7 +59,20 @@ func New(t testing.TB, more ...string) *Server {
 		s.Port, s.Dir, strings.Join(more, "\n"))
 	t.Cleanup(s.Stop)
 	s.Start(t)
+	s.login(t)
 	return s
+}
+
+// login skips the test if OpenSSH's own client is not let in: to accounts that are
+// locked, nobody is.
+func (s *Server) login(t testing.TB) {
+	t.Helper()
+	cmd := exec.Command("sftp", "-q", "-P", fmt.Sprint(s.Port), "-i", s.Path("client"), "-o", "BatchMode=yes",
+		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-b", "/dev/null", s.User+"@127.0.0.1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		log, _ := os.ReadFile(s.Path("log"))
+		t.Skipf("sftp does not get into a server of %s: %v\n%s\n%s", s.User, err, out, log)
+	}
 }
 
 func freePort(t testing.TB) int {
