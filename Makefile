@@ -40,7 +40,7 @@ NEEDS_TEST = $(NEEDS_DEMO) mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs mkfs.vfat:do
 	/usr/include/string.h:libc6-dev lz4:lz4 zstd:zstd cpio:cpio busybox:busybox python3:python3 age:age curl:curl \
 	openssl:openssl ssh-keygen:openssh-client /usr/sbin/sshd:openssh-server nginx:nginx-light ip:iproute2 \
 	ganesha.nfsd:nfs-ganesha /usr/lib/$(MULTIARCH)/ganesha/libfsalvfs.so:nfs-ganesha-vfs \
-	dnsmasq:dnsmasq-base /usr/share/OVMF/OVMF_CODE.fd:ovmf /usr/lib/$(MULTIARCH)/libelf.so.1:libelf1 \
+	dnsmasq:dnsmasq-base radvd:radvd /usr/share/OVMF/OVMF_CODE.fd:ovmf /usr/lib/$(MULTIARCH)/libelf.so.1:libelf1 \
 	sfdisk:fdisk cryptsetup:cryptsetup-bin pvcreate:lvm2
 MULTIARCH = $(shell uname -m)-linux-gnu
 
