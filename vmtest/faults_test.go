@@ -37,7 +37,7 @@ func needFaultRoot(t *testing.T, suite string) faultRoot {
 	if err != nil {
 		t.Fatal(err)
 	}
-	image, err := MakeRoot(k)
+	image, err := MakeRootWith(k, k.Release+"-faults") // other tests may run now
 	if err != nil {
 		t.Fatal(err)
 	}
