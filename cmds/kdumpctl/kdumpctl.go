@@ -20,6 +20,8 @@ const help = `usage: kdumpctl COMMAND [OPTION...]
   load     arm it: from now on a panic saves a dump
   unload   disarm it
   status   say what is reserved and armed, and where a dump would go
+  propagate
+           have the servers of ssh targets take this machine's dumps
   save-raw, format-raw
            copy dumps from a device without a file system; prepare one
   collect  take the kernel log of a crash out of the machine's firmware
@@ -97,6 +99,8 @@ func find(name string) (command, bool) {
 		return command{statusHelp, runStatus}, true
 	case "collect":
 		return command{collectHelp, runCollect}, true
+	case "propagate":
+		return command{propagateHelp, runPropagate}, true
 	case "sample":
 		return command{sampleHelp, runSample}, true
 	case "import":

@@ -4,20 +4,19 @@
 
 package ssh
 
-import (
-	"cmp"
-	"fmt"
-)
+import "fmt"
 
 // Check says, without connecting, why a connection could not be made: that the
 // private key is of no use, or that nothing is known of the host.
 func Check(o Options) error {
-	a, err := newAuth(o)
+	if _, err := parseKey(o.Key); err != nil {
+		return err
+	}
+	h, err := readHosts(o.KnownHosts)
 	if err != nil {
 		return err
 	}
-	o.Port = cmp.Or(o.Port, 22)
-	if len(a.algorithms(o.address())) == 0 {
+	if len(h.algorithms(o.address())) == 0 {
 		return fmt.Errorf("%s has no key of the host %s (kdumpctl propagate takes it over)", o.KnownHosts, o.address())
 	}
 	return nil

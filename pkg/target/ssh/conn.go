@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -176,7 +175,7 @@ func (s *Store) isFinal(err error) bool {
 		return true
 	}
 	var dns *net.DNSError
-	return s.conn == nil && (errors.As(err, &dns) && dns.IsNotFound || errors.Is(err, errLogin))
+	return s.conn == nil && (errors.As(err, &dns) && dns.IsNotFound || errors.Is(err, ErrLogin))
 }
 
 // alive returns the connection that there is, or nil.
@@ -222,22 +221,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 func (s *Store) dial(ctx context.Context) (*conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, connectTime, fmt.Errorf("no connection within %v", connectTime))
 	defer cancel()
-	address := s.opts.address()
-	network, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	c, err := connect(ctx, s.opts.address(), s.hosts.config(s.opts, ssh.PublicKeys(s.signer)))
 	if err != nil {
-		return nil, err
-	}
-	stop := context.AfterFunc(ctx, func() { network.Close() })
-	c, err := newConn(network, address, s.auth.config(s.opts.User, address))
-	if !stop() {
-		if c != nil {
-			c.close()
-		}
-		return nil, context.Cause(ctx)
-	}
-	if err != nil {
-		network.Close()
-		return nil, s.auth.explain(err)
+		return nil, s.explain(err)
 	}
 	go func() {
 		defer c.abandon()
@@ -247,8 +233,25 @@ func (s *Store) dial(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
-// address returns where the server listens.
-func (o Options) address() string { return net.JoinHostPort(o.Host, strconv.Itoa(o.Port)) }
+// connect makes a connection.
+func connect(ctx context.Context, address string, config *ssh.ClientConfig) (*conn, error) {
+	network, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { network.Close() })
+	c, err := newConn(network, address, config)
+	if !stop() {
+		if c != nil {
+			c.close()
+		}
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		network.Close()
+	}
+	return c, err
+}
 
 // conn is a connection to the server.
 type conn struct {

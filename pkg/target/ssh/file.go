@@ -434,4 +434,4 @@ func (f *File) Abort() error {
 }
 
 // String names the file in messages.
-func (f *File) String() string { return f.dir.store.at(f.path) }
+func (f *File) String() string { return f.dir.store.opts.at(f.path) }

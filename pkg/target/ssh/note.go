@@ -41,7 +41,7 @@ func (s *Store) ReadNote(name string) ([]byte, error) {
 		return io.ReadAll(io.LimitReader(h, maxNote))
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.at(path.Join(s.opts.Dir, name)), err)
+		return nil, fmt.Errorf("%s: %w", s.opts.at(path.Join(s.opts.Dir, name)), err)
 	}
 	return note, nil
 }
@@ -59,7 +59,7 @@ func (s *Store) WriteNote(name string, text []byte) error {
 		return syncDir(c, s.opts.Dir)
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", s.at(full), err)
+		return fmt.Errorf("%s: %w", s.opts.at(full), err)
 	}
 	return nil
 }

@@ -23,15 +23,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"path"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/pkg/sftp"
+	"golang.org/x/crypto/ssh"
 
 	"github.com/ukdump/ukdump/pkg/target"
 )
@@ -65,38 +63,12 @@ const (
 	retryEvery  = time.Second
 )
 
-// Parse splits an address as kdump.conf has it: "user@host", "user@host:port" or
-// "user@[fe80::1]:port". An IPv6 address alone needs no brackets.
-func Parse(address string) (Options, error) {
-	wrong := fmt.Errorf("%.80q is not USER@HOST or USER@HOST:PORT, such as kdump@dumps.example.org", address)
-	user, host, ok := strings.Cut(address, "@")
-	if !ok || user == "" || host == "" || strings.ContainsAny(address, " \t/\\") || strings.HasPrefix(host, ":") {
-		return Options{}, wrong
-	}
-	o := Options{User: user, Host: host}
-	if ip, err := netip.ParseAddr(host); err == nil && ip.Is6() {
-		return o, nil
-	}
-	if inside, bracketed := strings.CutPrefix(host, "["); bracketed && strings.HasSuffix(inside, "]") {
-		host += ":22"
-	}
-	if !strings.Contains(host, ":") {
-		return o, nil
-	}
-	host, port, err := net.SplitHostPort(host)
-	n, portErr := strconv.ParseUint(port, 10, 16)
-	if err != nil || portErr != nil || n == 0 || host == "" || strings.ContainsAny(host, "[]@") {
-		return Options{}, wrong
-	}
-	o.Host, o.Port = host, int(n)
-	return o, nil
-}
-
 // Store is a directory on a server. It implements target.Store and
 // target.Notebook.
 type Store struct {
-	opts Options
-	auth *auth
+	opts   Options
+	signer ssh.Signer
+	hosts  *hosts
 
 	dialing  sync.Mutex // held while a connection is made
 	nextDial time.Time  // not before that
@@ -111,14 +83,17 @@ type Store struct {
 
 // Open connects to the server and makes the directory, if it is missing.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	auth, err := newAuth(o)
+	signer, err := parseKey(o.Key)
+	if err != nil {
+		return nil, err
+	}
+	hosts, err := readHosts(o.KnownHosts)
 	if err != nil {
 		return nil, err
 	}
 	o.Patience = cmp.Or(o.Patience, defaultPatience)
 	o.Silence = cmp.Or(o.Silence, defaultSilence)
-	o.Port = cmp.Or(o.Port, 22)
-	s := &Store{opts: o, auth: auth}
+	s := &Store{opts: o, signer: signer, hosts: hosts}
 	err = s.do(ctx, func(c *sftp.Client) error { return makeParents(c, o.Dir) })
 	if err != nil {
 		s.Close()
@@ -193,16 +168,7 @@ func (s *Store) Close() error {
 }
 
 // String implements target.Store.
-func (s *Store) String() string { return s.at(s.opts.Dir) }
-
-// at names a path on the server, as scp does.
-func (s *Store) at(path string) string {
-	host := s.opts.Host
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	return s.opts.User + "@" + host + ":" + path
-}
+func (s *Store) String() string { return s.opts.at(s.opts.Dir) }
 
 // Dir is a directory for one dump. It implements target.Target.
 type Dir struct {
@@ -211,7 +177,7 @@ type Dir struct {
 }
 
 // String implements target.Target.
-func (d *Dir) String() string { return d.store.at(d.path) }
+func (d *Dir) String() string { return d.store.opts.at(d.path) }
 
 // Free implements target.Target.
 func (d *Dir) Free(ctx context.Context) (int64, error) {

@@ -21,7 +21,8 @@ import (
 const sshd = "/usr/sbin/sshd" // wants to be called by its whole path
 
 // Server is a server. In its directory there are pairs of keys: host is the
-// server's, client one that it takes, other is anybody's.
+// server's, client one that it takes, other is anybody's. Its users begin in the
+// directory home there, where they may have .ssh/authorized_keys.
 type Server struct {
 	Dir  string
 	Port int
@@ -30,9 +31,8 @@ type Server struct {
 	cmd *exec.Cmd
 }
 
-// New starts a server until the test ends, or skips. More is what else to say in
-// sshd_config(5).
-func New(t testing.TB, more ...string) *Server {
+// New starts a server until the test ends, or skips.
+func New(t testing.TB) *Server {
 	t.Helper()
 	for _, program := range []string{sshd, "/usr/bin/ssh-keygen"} {
 		if _, err := os.Stat(program); err != nil {
@@ -54,9 +54,12 @@ func New(t testing.TB, more ...string) *Server {
 		s.Keygen(t, "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", s.Path(key))
 	}
 	s.Authorize(t, "client")
-	s.write(t, "config", "Port %d\nListenAddress 127.0.0.1\nListenAddress ::1\nHostKey %[2]s/host\nAuthorizedKeysFile %[2]s/authorized\n"+
-		"PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n%[3]s\nSubsystem sftp internal-sftp\n",
-		s.Port, s.Dir, strings.Join(more, "\n"))
+	if err := os.Mkdir(s.Path("home"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.write(t, "config", "Port %d\nListenAddress 127.0.0.1\nListenAddress ::1\nHostKey %[2]s/host\n"+
+		"AuthorizedKeysFile %[2]s/authorized %[2]s/home/.ssh/authorized_keys\nPidFile none\nStrictModes no\nUsePAM no\n"+
+		"PasswordAuthentication no\nPermitRootLogin yes\nSubsystem sftp internal-sftp -d %[2]s/home\n", s.Port, s.Dir)
 	t.Cleanup(s.Stop)
 	s.Start(t)
 	s.login(t)
