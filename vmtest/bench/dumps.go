@@ -94,7 +94,7 @@ func (b *bench) compete(core string, entries []*entry) error {
 			case err != nil && e.once:
 				e.failed = err
 			case err != nil:
-				return err
+				return fmt.Errorf("%s %s %s: %w", e.label, strings.Join(e.args, " "), core, err)
 			case round > 0: // nobody is the one who has to read the disk
 				e.samples = append(e.samples, s)
 			}

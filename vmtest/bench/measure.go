@@ -55,7 +55,7 @@ func measure(command []string) (sample, error) {
 		err = fmt.Errorf("ended with status %#x", status)
 	}
 	if err != nil {
-		return sample{}, fmt.Errorf("%s: %w\n%s", strings.Join(command, " "), err, &said)
+		return sample{}, fmt.Errorf("%w: %s", err, strings.Join(strings.Fields(said.String()), " "))
 	}
 	cpu := time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 	return sample{Wall: wall.Seconds(), CPU: cpu.Seconds(), RSS: rss}, nil

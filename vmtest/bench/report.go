@@ -109,7 +109,8 @@ func machine() string {
 	}
 	var uts unix.Utsname
 	unix.Uname(&uts)
-	return fmt.Sprintf("%d CPUs (%s), Linux %s, %s", runtime.NumCPU(), model, unix.ByteSliceToString(uts.Release[:]), runtime.Version())
+	release, _, _ := strings.Cut(unix.ByteSliceToString(uts.Release[:]), "-")
+	return fmt.Sprintf("%d CPUs (%s), Linux %s, %s", runtime.NumCPU(), model, release, runtime.Version())
 }
 
 // printJSON writes tables for machines.
