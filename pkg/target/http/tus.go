@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/ukdump/ukdump/pkg/target"
@@ -186,12 +187,27 @@ func (f *upload) send(chunk []byte, offset, length int64) error {
 	})
 }
 
-// patch sends a PATCH request with the chunk.
+// patch sends a PATCH request with the chunk. When it returns, nobody reads the
+// chunk any more.
 func (s *Store) patch(ctx context.Context, u *url.URL, header http.Header, chunk []byte) (*http.Response, error) {
-	request, err := s.request(ctx, "PATCH", u, header, bytes.NewReader(chunk))
+	ctx, cancel := context.WithCancel(ctx)
+	body := &chunkBody{Reader: bytes.NewReader(chunk), closed: make(chan struct{})}
+	request, err := s.request(ctx, "PATCH", u, header, body)
 	if err != nil {
+		cancel()
 		return nil, err
 	}
+	request.ContentLength = int64(len(chunk))
+	if len(chunk) == 0 {
+		request.Body = http.NoBody
+		body.Close()
+	}
+	// A server may answer before it has read all. The transport goes on sending
+	// until it is told not to, and says when it does not, see http.RoundTripper.
+	defer func() {
+		cancel()
+		<-body.closed
+	}()
 	answer, err := s.client.Do(request)
 	if err != nil {
 		return nil, because(ctx, err)
@@ -199,6 +215,18 @@ func (s *Store) patch(ctx context.Context, u *url.URL, header http.Header, chunk
 	answer.Body = &reason{text: readReason(answer.Body), body: answer.Body}
 	answer.Body.Close()
 	return answer, nil
+}
+
+// chunkBody is the body of a request that says when it is done with.
+type chunkBody struct {
+	*bytes.Reader
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (b *chunkBody) Close() error {
+	b.once.Do(func() { close(b.closed) })
+	return nil
 }
 
 // gone returns the error about an answer, which may say that the upload is unknown.
