@@ -28,7 +28,8 @@
 // not get to its end. A run that finds one from the last day saves a dump of
 // level 31, one that finds two saves the log alone, and one that finds three
 // saves nothing, so that whatever ends them is not met again and again. A dump
-// that succeeds removes the file.
+// that succeeds removes the file. In a machine with EFI firmware there are marks in
+// a variable, too (firmware.go).
 //
 // # What it says on the console
 //
@@ -43,14 +44,16 @@
 //	ukdump: result=ok dir=DIRECTORY level=31 bytes=12345678 unreadable=0 seconds=4.2 rss=23.4
 //	ukdump: end action=reboot
 //
-// with one result line in each run, for machines to match. The phases are
-// image, watchdog, config, core, vmcoreinfo (if the core's is damaged) and modules;
-// for each target device, mount, attempt, directory, dmesg, dump, unmark (if there
-// is a dump), report and close; and shell (only if asked for). Where there is more
-// than one target, "target: 1 of 2: …" begins each. Programs of the administrator's
-// (hooks.go) are phases named after the key and the program, such as "kdump_pre
-// /usr/local/sbin/pre.sh"; they come before the first target, and between the last
-// one and its report. The result is that of the target that has most:
+// with one result line in each run, for machines to match. The phases are image,
+// watchdog, config, core, vmcoreinfo (if the core's is damaged), modules and
+// firmware; for each target device, mount, attempt, directory, dmesg, dump, unmark
+// (if there is a dump), report and close; lastlog (if no target took the log),
+// unmark firmware (if it has a mark) and shell (only if asked for). Where there is
+// more than one target, "target: 1 of 2: …" begins each. Programs of the
+// administrator's (hooks.go) are phases named after the key and the program, such
+// as "kdump_pre /usr/local/sbin/pre.sh"; they come before the first target, and
+// between the last one and its report. The result is that of the target that has
+// most:
 //
 //	ok       the dump has every page it should, and the kernel log is saved
 //	partial  something is saved: the log without the dump, the dump without the
@@ -58,8 +61,9 @@
 //	failed   nothing is saved
 //	refused  kdump_pre said that nothing is to be saved
 //
-// In the result line, dir is the path on the target, level the dump level
-// ("-" for both if there is none), bytes the size of the dump, unreadable how
-// many pages should have been in it and could not be read, seconds the time
-// since the start, and rss the largest resident size of the process in MiB.
+// In the result line, dir is the path on the target, or "firmware" or "pstore" if
+// the log is there alone (lastlog.go), level the dump level ("-" for both if there
+// is none), bytes the size of the dump, unreadable how many pages should have been
+// in it and could not be read, seconds the time since the start, and rss the
+// largest resident size of the process in MiB.
 package capture
