@@ -26,6 +26,9 @@ func TestMemory(t *testing.T) {
 		upload(t, options)
 		return
 	}
+	if testing.Short() {
+		t.Skip("the race detector, with which the short tests run, takes memory of its own")
+	}
 	s := newServer(t)
 	options, err := json.Marshal(s.opts)
 	if err != nil {
