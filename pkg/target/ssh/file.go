@@ -26,7 +26,7 @@ const (
 	maxRequests = 64
 	// syncEvery bytes are made durable at a time, as the server may have memory for
 	// more than its disk takes while we wait for the last of it.
-	syncEvery = 1 << 30
+	syncEvery = 256 << 20
 )
 
 // fsync is the extension of SFTP that OpenSSH has since 6.5. Other servers decide
@@ -218,7 +218,7 @@ func (f *File) open(c *sftp.Client) (*sftp.File, error) {
 		return nil, err
 	}
 	if err := f.checkSize(h); err != nil {
-		return nil, err
+		return nil, errors.Join(err, h.Close())
 	}
 	f.client, f.handle = c, h
 	return h, nil
