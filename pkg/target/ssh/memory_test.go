@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -28,6 +30,9 @@ func TestMemory(t *testing.T) {
 	}
 	if testing.Short() {
 		t.Skip("the race detector, with which the short tests run, takes memory of its own")
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		t.Skip("the race detector takes memory")
 	}
 	s := newServer(t)
 	options, err := json.Marshal(s.opts)
