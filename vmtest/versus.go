@@ -341,16 +341,16 @@ func (r Rival) measure(c *Capture, files string) error {
 	if !started || !ended {
 		return fmt.Errorf("%s: the capture kernel did not start, or not reboot", r.Name)
 	}
-	c.User = end.At - start.At
+	c.User = since(start, end)
 	if r.LogSaved != "" {
 		saved, found := c.Console.Find(r.LogSaved)
 		if !found {
 			return fmt.Errorf("%s: the kernel log was not saved", r.Name)
 		}
-		c.Log = saved.At - start.At
+		c.Log = since(start, saved)
 	}
 	if ours, found := c.Console.Find("ukdump: start "); found {
-		c.Phases = phases(c.Console, ours.At-start.At)
+		c.Phases = phases(c.Console, since(start, ours))
 		c.Build, _ = stepTook(c.Console, kdumpctl+"build")
 	}
 	dumps, err := filepath.Glob(filepath.Join(files, r.Dump))
@@ -363,6 +363,20 @@ func (r Rival) measure(c *Capture, files string) error {
 	}
 	c.Bytes = info.Size()
 	return run(filepath.Join(Build, "ukdump"), "dumpinfo", "--verify", dumps[0])
+}
+
+var saidWhen = regexp.MustCompile(`^\[ *([0-9.]+)\]`)
+
+// since returns the time between two lines of the same kernel, by its own clock:
+// the console is behind when much is said.
+func since(a, b Line) time.Duration {
+	var at [2]float64
+	for i, line := range []Line{a, b} {
+		if said := saidWhen.FindStringSubmatch(line.Text); said != nil {
+			at[i], _ = strconv.ParseFloat(said[1], 64)
+		}
+	}
+	return time.Duration((at[1] - at[0]) * float64(time.Second))
 }
 
 var saidPhase = regexp.MustCompile(`ukdump: ([a-z]+): done in ([0-9.]+)s`)
