@@ -121,7 +121,7 @@ test-vm: build rescue tools debug headers
 	$(MAKE) -j2 -O test-vm-dumps test-vm-faults
 
 test-vm-dumps:
-	$(VMTEST) -run 'Capture|MemUsage|Small|Share|Hooks|Targets|Raw|Network|NFS|Remote|SSH|S3'
+	$(VMTEST) -run 'Capture|MemUsage|Small|Share|Hooks|Targets|Raw|Network|NFS|Web|SSH|S3'
 
 test-vm-faults:
 	$(VMTEST) -run Faults

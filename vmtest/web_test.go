@@ -76,25 +76,6 @@ func newRemote(t *testing.T, programs ...string) *remote {
 	return &remote{dir: dir, port: listener.Addr().(*net.TCPAddr).Port, dumps: filepath.Join(dir, "dumps")}
 }
 
-// sshServer is OpenSSH.
-func sshServer(t *testing.T) *remote {
-	r := newRemote(t, "sshd", "ssh-keygen")
-	if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
-		t.Skip(err)
-	}
-	for _, key := range []string{"host", "key"} {
-		output(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(r.dir, key))
-	}
-	write(t, filepath.Join(r.dir, "known"), fmt.Sprintf("[10.0.2.2]:%d %s", r.port, readFile(t, filepath.Join(r.dir, "host.pub"))))
-	write(t, filepath.Join(r.dir, "config"), fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %[2]s/host\n"+
-		"AuthorizedKeysFile %[2]s/key.pub\nPidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nSubsystem sftp internal-sftp\n", r.port, r.dir))
-	sshd, _ := exec.LookPath("sshd")
-	r.start = func() *exec.Cmd { return exec.Command(sshd, "-D", "-e", "-f", filepath.Join(r.dir, "config")) }
-	r.conf = []string{fmt.Sprintf("ssh root@10.0.2.2:%d", r.port), "path " + r.dumps, "sshkey /etc/remote/key", "ssh_known_hosts /etc/remote/known"}
-	r.files = []string{"key", "known"}
-	return r
-}
-
 // webServer is nginx, which takes PUT requests.
 func webServer(t *testing.T) *remote {
 	r := newRemote(t, "nginx")
@@ -183,9 +164,9 @@ func (r *remote) crash(t *testing.T, k Kernel, collector string, act func()) *Co
 	return console
 }
 
-// TestRemote saves dumps to servers of several kinds, and to some of them with a
-// restart in the middle.
-func TestRemote(t *testing.T) {
+// TestWeb saves dumps to web servers, and to one of them with a restart in the
+// middle.
+func TestWeb(t *testing.T) {
 	begin(t)
 	ukdump(t)
 	for _, test := range []struct {
@@ -194,8 +175,6 @@ func TestRemote(t *testing.T) {
 		where   string // of the dump's directory below dumps
 		restart bool
 	}{
-		{"ssh", sshServer, "", false},
-		{"ssh restarted", sshServer, "", true},
 		{"put", webServer, "", false},
 		{"kdumprecv", receiver, "web1", false},
 		{"kdumprecv restarted", receiver, "web1", true},
