@@ -16,19 +16,13 @@ import (
 	"github.com/ukdump/ukdump/pkg/target/ssh/sshdtest"
 )
 
-// sshSteps returns the steps that give a machine the key for a server and the
-// server's key, also under the name wrong.test, where another one is expected.
-func sshSteps(t *testing.T, s *sshdtest.Server) []string {
-	host, other := s.Public(t, "host"), s.Public(t, "other")
-	lines := []string{
-		fmt.Sprintf("[10.0.2.2]:%d %s", s.Port, host),
-		fmt.Sprintf("[wrong.test]:%d %s", s.Port, other),
-		fmt.Sprintf("[no.such.name.invalid]:%d %s", s.Port, host),
-	}
+// sshSteps returns the steps that give a machine the key for a server, and the
+// host keys of servers.
+func sshSteps(t *testing.T, s *sshdtest.Server, hosts ...string) []string {
+	t.Helper()
 	return []string{
 		"write /root/key " + strings.ReplaceAll(strings.TrimSpace(string(s.Key(t, "client"))), "\n", "|"),
-		"write /root/hosts " + strings.Join(lines, "|"),
-		"write /etc/hosts 10.0.2.2 wrong.test",
+		"write /root/hosts " + strings.Join(hosts, "|"),
 	}
 }
 
@@ -45,11 +39,11 @@ func TestSSH(t *testing.T) {
 	// Beyond level 31 there is enough to be in the middle of for a while.
 	const common = "machine tested|sshkey /root/key|ssh_known_hosts /root/hosts|core_collector makedumpfile -l -d 0"
 	for _, test := range []struct {
-		name   string
-		before []string                                           // servers that are targets, too
-		size   string                                             // of the server's disk
-		act    func(t *testing.T, s *sshdtest.Server, m *Monitor) // in the middle of the dump
-		said   []string
+		name  string
+		wrong bool                                               // there are targets before it that are not right
+		size  string                                             // of the server's disk
+		act   func(t *testing.T, s *sshdtest.Server, m *Monitor) // in the middle of the dump
+		said  []string
 	}{
 		{name: "steady"},
 		{name: "restarted", act: func(t *testing.T, s *sshdtest.Server, _ *Monitor) {
@@ -67,8 +61,8 @@ func TestSSH(t *testing.T) {
 			}
 		}},
 		{name: "stalled", act: func(_ *testing.T, s *sshdtest.Server, _ *Monitor) { s.Signal(syscall.SIGSTOP) }},
-		{name: "full", size: "96m", said: []string{"no space left"}},
-		{name: "refused", before: []string{"no.such.name.invalid", "wrong.test"},
+		{name: "full", size: "96m", said: []string{"no space left", "trying dump level 31"}},
+		{name: "refused", wrong: true,
 			said: []string{"no such host", "target: 2 of 3", "another machine that pretends", "target: 3 of 3"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -82,12 +76,15 @@ func TestSSH(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer listener.Close()
-			conf := common + "|path " + dumps
-			for _, host := range append(test.before, "10.0.2.2") {
-				conf += fmt.Sprintf("|ssh %s@%s:%d", s.User, host, s.Port)
+			conf, hosts := common+"|path "+dumps, []string{fmt.Sprintf("[10.0.2.2]:%d %s", s.Port, s.Public(t, "host"))}
+			if test.wrong {
+				other := sshdtest.New(t)
+				conf += fmt.Sprintf("|network eth0 dhcp|ssh %s@no.such.name.invalid|ssh %[1]s@10.0.2.2:%d", s.User, other.Port)
+				hosts = append(hosts, fmt.Sprintf("[10.0.2.2]:%d %s", other.Port, s.Public(t, "host")), "* "+s.Public(t, "host"))
 			}
+			conf += fmt.Sprintf("|ssh %s@10.0.2.2:%d", s.User, s.Port)
 			m := Machine{Kernel: k, Root: root, MemoryMiB: 1024, Args: slices.Concat(Network(NIC{}), args)}
-			m.Steps = slices.Concat(AttachNetwork(), sshSteps(t, s), []string{"write /etc/kdump.conf " + conf,
+			m.Steps = slices.Concat(AttachNetwork(), sshSteps(t, s, hosts...), []string{"write /etc/kdump.conf " + conf,
 				kdumpctl + "build", kdumpctl + "load", "fill 256", "crash"})
 			acted := make(chan struct{})
 			go func() {

@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/pkg/sftp"
+	"golang.org/x/sys/unix"
 
 	"github.com/ukdump/ukdump/pkg/target"
 )
@@ -27,6 +28,8 @@ const (
 	// syncEvery bytes are made durable at a time, as the server may have memory for
 	// more than its disk takes while we wait for the last of it.
 	syncEvery = 256 << 20
+	// scarce is how little room makes us wait for each write.
+	scarce = 64 << 20
 )
 
 // fsync is the extension of SFTP that OpenSSH has since 6.5. Other servers decide
@@ -55,8 +58,8 @@ func (d *Dir) Create(ctx context.Context, name string, _ int64) (target.File, er
 	if err != nil {
 		return nil, fmt.Errorf("%v: %w", f, err)
 	}
-	for i := range f.requests {
-		f.free <- &f.requests[i]
+	for range maxRequests {
+		f.free <- &request{}
 	}
 	return f, nil
 }
@@ -82,6 +85,9 @@ type File struct {
 	end    int64  // the size of the file
 	closed bool
 
+	askRoom int64 // ask how much room the server has when end is this
+	careful bool  // as there is little
+
 	// free has the requests that are not under way; who has got all of them knows
 	// that none is.
 	free chan *request
@@ -90,17 +96,17 @@ type File struct {
 	client  *sftp.Client
 	handle  *sftp.File // of client
 
-	mu       sync.Mutex
-	requests [maxRequests]request
-	err      error // of the first that failed
-	acked    int64 // the server has the file up to here
+	mu    sync.Mutex
+	err   error // of the first request that failed
+	bad   int64 // the lowest place of one that failed
+	acked int64 // the server has the file up to here
 }
 
 // request is a part of the file on its way to the server.
 type request struct {
 	buf []byte // made when it is needed
 	off int64
-	n   int // bytes in buf; 0: not under way
+	n   int // bytes in buf
 }
 
 // Write implements io.Writer.
@@ -111,20 +117,29 @@ func (f *File) Write(p []byte) (int, error) {
 }
 
 // WriteAt implements io.WriterAt. It returns when p is copied; an error may be
-// that of an earlier write.
+// that of an earlier write. Only when the server's disk is nearly full, it waits
+// until p is there: then what did not fit is what the error is about, and other
+// places can still be written to.
 func (f *File) WriteAt(p []byte, off int64) (int, error) {
 	if f.closed {
 		return 0, fmt.Errorf("%v: %w", f, os.ErrClosed)
 	}
+	f.lookForRoom(off + int64(len(p)))
 	synced := f.end / syncEvery
 	written := 0
 	for written < len(p) {
 		piece := p[written:min(len(p), written+requestSize)]
 		if err := f.enqueue(piece, off+int64(written)); err != nil {
+			if f.careful && errors.Is(err, target.ErrNoSpace) {
+				break
+			}
 			return written, err
 		}
 		written += len(piece)
 		f.end = max(f.end, off+int64(written))
+	}
+	if f.careful {
+		return f.confirm(off, written)
 	}
 	if f.end/syncEvery > synced {
 		return written, f.sync()
@@ -132,10 +147,40 @@ func (f *File) WriteAt(p []byte, off int64) (int, error) {
 	return written, nil
 }
 
+// lookForRoom finds out whether the server's disk is nearly full, before a write
+// that ends there.
+func (f *File) lookForRoom(end int64) {
+	if end <= f.askRoom {
+		return
+	}
+	free, err := f.dir.Free(f.ctx)
+	if err != nil { // as some servers do not know, and errors of others will show
+		f.askRoom = end + scarce
+		return
+	}
+	f.askRoom, f.careful = end+free/2, free < scarce
+}
+
+// confirm waits for a write of n bytes, and returns how many of them did fit.
+func (f *File) confirm(off int64, n int) (int, error) {
+	err := f.settle()
+	if err == nil {
+		return n, nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if errors.Is(err, target.ErrNoSpace) {
+		f.err = nil
+	}
+	return int(min(max(f.bad-off, 0), int64(n))), err
+}
+
 // enqueue puts a piece of the file on its way. Those under way may arrive in any
-// order, and more than once, so no two of them may be for the same place.
+// order, and more than once. So a piece that is not at the end of the file waits
+// for all before it, some of which may be for the same place; others may be what
+// it describes.
 func (f *File) enqueue(piece []byte, off int64) error {
-	if off < f.end && f.overlaps(off, off+int64(len(piece))) {
+	if off < f.end {
 		if err := f.settle(); err != nil {
 			return err
 		}
@@ -149,7 +194,10 @@ func (f *File) enqueue(piece []byte, off int64) error {
 			f.free <- r
 			return err
 		}
-		f.fill(r, piece, off)
+		if r.buf == nil {
+			r.buf = make([]byte, requestSize)
+		}
+		r.off, r.n = off, copy(r.buf, piece)
 		go f.send(r)
 		return nil
 	case <-f.ctx.Done():
@@ -157,37 +205,18 @@ func (f *File) enqueue(piece []byte, off int64) error {
 	}
 }
 
-// overlaps reports whether a request under way has bytes of [from, to).
-func (f *File) overlaps(from, to int64) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for i := range f.requests {
-		if r := &f.requests[i]; r.off < to && from < r.off+int64(r.n) {
-			return true
-		}
-	}
-	return false
-}
-
-func (f *File) fill(r *request, piece []byte, off int64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if r.buf == nil {
-		r.buf = make([]byte, requestSize)
-	}
-	r.off, r.n = off, copy(r.buf, piece)
-}
-
 // finish notes what became of a request.
 func (f *File) finish(r *request, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err == nil {
+	switch {
+	case err == nil:
 		f.acked = max(f.acked, r.off+int64(r.n))
-	} else if f.err == nil {
-		f.err = fmt.Errorf("%v: %w", f, err)
+	case f.err == nil:
+		f.err, f.bad = fmt.Errorf("%v: %w", f, err), r.off
+	default:
+		f.bad = min(f.bad, r.off)
 	}
-	r.n = 0
 	f.free <- r // has room
 }
 
@@ -237,15 +266,15 @@ func (f *File) checkSize(h *sftp.File) error {
 	return err
 }
 
-// noSpace adds target.ErrNoSpace to errors that mean it. SFTP has no code for it:
-// the server says "failure".
+// noSpace adds target.ErrNoSpace, and what the local file system would say, to
+// errors that mean it. SFTP has no code for it: the server says "failure".
 func (f *File) noSpace(c *sftp.Client, err error) error {
 	var status *sftp.StatusError
 	if !errors.As(err, &status) || status.FxCode() != sftp.ErrSSHFxFailure {
 		return err
 	}
 	if free, statErr := freeSpace(c, f.dir.path); statErr == nil && free < requestSize*maxRequests {
-		return fmt.Errorf("%w: %w", target.ErrNoSpace, err)
+		return fmt.Errorf("%w: %w: %w", target.ErrNoSpace, unix.ENOSPC, err)
 	}
 	return err
 }
@@ -340,6 +369,7 @@ func (f *File) Truncate(size int64) error {
 	defer f.mu.Unlock()
 	f.err, f.acked = nil, size
 	f.next, f.end = size, size
+	f.askRoom, f.careful = 0, false
 	return nil
 }
 

@@ -433,17 +433,44 @@ func TestFull(t *testing.T) {
 		t.Skipf("mounting a small file system: %v", err)
 	}
 	defer unix.Unmount(s.opts.Dir, unix.MNT_DETACH)
-	f, err := s.open(t).Create(t.Context(), "vmcore", 0)
+	dir := s.open(t)
+	for _, test := range []struct {
+		name string
+		ask  int64 // the file asks how much room there is when it is larger
+	}{{"known", 0}, {"unknown", 1 << 40}} {
+		t.Run(test.name, func(t *testing.T) { s.fill(t, dir, test.ask) })
+	}
+}
+
+func (s *server) fill(t *testing.T, dir target.Target, ask int64) {
+	created, err := dir.Create(t.Context(), "vmcore", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for err == nil && f.(*File).end < 64<<20 {
-		_, err = f.Write(random(1 << 20))
+	f := created.(*File)
+	f.askRoom = ask
+	name := filepath.Join(s.opts.Dir, "dump/vmcore")
+	text, fitted := random(1<<20), 0
+	for err == nil && fitted < 64<<20 {
+		var n int
+		n, err = f.Write(text)
+		fitted += n
 	}
-	if !errors.Is(err, target.ErrNoSpace) {
+	if !errors.Is(err, target.ErrNoSpace) || !errors.Is(err, unix.ENOSPC) {
 		t.Fatalf("Write = %v, want %v", err, target.ErrNoSpace)
 	}
-	if err := f.(*File).Truncate(0); err != nil {
+	if ask == 0 {
+		want := bytes.Repeat(text, fitted>>20+1)[:fitted]
+		copy(want, "header")
+		if _, err := f.WriteAt([]byte("header"), 0); err != nil {
+			t.Errorf("writing what has its place: %v", err)
+		}
+		got, err := os.ReadFile(name + target.Incomplete)
+		if err != nil || !bytes.HasPrefix(got, want) {
+			t.Errorf("the file has %d bytes, %v, not the %d that did fit", len(got), err, len(want))
+		}
+	}
+	if err := f.Truncate(0); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.Write([]byte("less")); err != nil {
@@ -452,7 +479,10 @@ func TestFull(t *testing.T) {
 	if err := f.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := os.ReadFile(filepath.Join(s.opts.Dir, "dump/vmcore")); err != nil || string(got) != "less" {
+	if got, err := os.ReadFile(name); err != nil || string(got) != "less" {
 		t.Errorf("the file has %.20q, %v, want less", got, err)
+	}
+	if err := os.Remove(name); err != nil {
+		t.Error(err)
 	}
 }
