@@ -18,25 +18,28 @@ import (
 func Parse(address string) (Options, error) {
 	wrong := fmt.Errorf("%.80q is not USER@HOST or USER@HOST:PORT, such as kdump@dumps.example.org", address)
 	user, host, ok := strings.Cut(address, "@")
-	if !ok || user == "" || host == "" || strings.ContainsAny(address, " \t/\\") || strings.HasPrefix(host, ":") {
+	if !ok || user == "" || strings.ContainsAny(address, " \t/\\") {
 		return Options{}, wrong
 	}
 	o := Options{User: user, Host: host}
-	if ip, err := netip.ParseAddr(host); err == nil && ip.Is6() {
+	inside, bracketed := strings.CutPrefix(host, "[")
+	if _, err := netip.ParseAddr(host); err == nil {
 		return o, nil
 	}
-	if inside, bracketed := strings.CutPrefix(host, "["); bracketed && strings.HasSuffix(inside, "]") {
-		host += ":22"
+	switch {
+	case bracketed && strings.HasSuffix(inside, "]"):
+		o.Host = strings.TrimSuffix(inside, "]")
+	case strings.Contains(host, ":"):
+		name, port, err := net.SplitHostPort(host)
+		n, portErr := strconv.ParseUint(port, 10, 16)
+		if err != nil || portErr != nil || n == 0 {
+			return Options{}, wrong
+		}
+		o.Host, o.Port = name, int(n)
 	}
-	if !strings.Contains(host, ":") {
-		return o, nil
-	}
-	host, port, err := net.SplitHostPort(host)
-	n, portErr := strconv.ParseUint(port, 10, 16)
-	if err != nil || portErr != nil || n == 0 || host == "" || strings.ContainsAny(host, "[]@") {
+	if ip, err := netip.ParseAddr(o.Host); bracketed && (err != nil || !ip.Is6()) || o.Host == "" || strings.ContainsAny(o.Host, "[]@") {
 		return Options{}, wrong
 	}
-	o.Host, o.Port = host, int(n)
 	return o, nil
 }
 

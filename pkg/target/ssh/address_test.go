@@ -14,7 +14,7 @@ func TestParse(t *testing.T) {
 		"kdump@dumps.example.org:2222": {User: "kdump", Host: "dumps.example.org", Port: 2222},
 		"kdump@192.0.2.1":              {User: "kdump", Host: "192.0.2.1"},
 		"kdump@2001:db8::1":            {User: "kdump", Host: "2001:db8::1"},
-		"kdump@[2001:db8::1]":          {User: "kdump", Host: "2001:db8::1", Port: 22},
+		"kdump@[2001:db8::1]":          {User: "kdump", Host: "2001:db8::1"},
 		"kdump@[fe80::1%eth0]:2222":    {User: "kdump", Host: "fe80::1%eth0", Port: 2222},
 	} {
 		got, err := Parse(address)
@@ -22,7 +22,7 @@ func TestParse(t *testing.T) {
 			t.Errorf("Parse(%q) = %+v, %v, want %+v", address, got, err, want)
 		}
 	}
-	for _, address := range []string{"", "host", "@host", "user@", "user@:22", "user@host:", "user@host:0", "user@host:65536", "user@host:x", "user@[::1", "user@host/dir", "user@a b"} {
+	for _, address := range []string{"", "host", "@host", "user@", "user@:22", "user@host:", "user@host:0", "user@host:65536", "user@host:x", "user@[::1", "user@host/dir", "user@a b", "user@]", "user@[host]", "user@[host]:22", "user@other@host", "user@[]"} {
 		if got, err := Parse(address); err == nil {
 			t.Errorf("Parse(%q) = %+v, want an error", address, got)
 		}
