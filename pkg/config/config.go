@@ -113,6 +113,7 @@ package config
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -176,8 +177,15 @@ type Target struct {
 	Region, Credentials            string
 }
 
-// String returns the line that names the target.
-func (t Target) String() string { return t.Kind + " " + t.Address }
+// String returns the line that names the target. The query of a URL may have a
+// signature, which is a secret, and is left out.
+func (t Target) String() string {
+	address := t.Address
+	if t.Kind == "http" {
+		address, _, _ = strings.Cut(address, "?")
+	}
+	return t.Kind + " " + address
+}
 
 // OnDevice reports whether the target is on a block device.
 func (t Target) OnDevice() bool { return t.Kind == "raw" || t.OnFilesystem() }

@@ -229,6 +229,17 @@ func TestKeysExplained(t *testing.T) {
 	}
 }
 
+func TestTargetString(t *testing.T) {
+	for target, want := range map[Target]string{
+		{Kind: "ext4", Address: "LABEL=what?"}:                       "ext4 LABEL=what?",
+		{Kind: "http", Address: "https://a.example/b?signature=xyz"}: "http https://a.example/b",
+	} {
+		if got := target.String(); got != want {
+			t.Errorf("%#v is %q, want %q", target, got, want)
+		}
+	}
+}
+
 func TestParseEmptyIsDefault(t *testing.T) {
 	got, err := Parse(Path, "# nothing\n\n", testChecks())
 	if err != nil || !reflect.DeepEqual(got, Default()) {
