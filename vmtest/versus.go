@@ -3,6 +3,7 @@
 package vmtest
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -283,6 +284,9 @@ type Capture struct {
 	// User is how long it took from the start of the capture kernel's user space
 	// to the reboot, Log until the kernel log was saved, 0 if it is not.
 	User, Log time.Duration
+	// CPU is what the emulator used of the host's CPUs in User. What else the
+	// host does matters less to it.
+	CPU time.Duration
 	// Bytes is how long the dump is.
 	Bytes int64
 	// Phases are what ukdump's run spent its time with, in its order.
@@ -320,6 +324,10 @@ func (r Rival) Race(k Kernel, root, crashkernel string) (*Capture, error) {
 	// The kernel says at this level when it starts user space.
 	m := Machine{Kernel: k, Root: root, Virtio: []string{disk}, Crashkernel: crashkernel, Append: "loglevel=7"}
 	m.Steps = slices.Concat(AttachVirtio("ext4"), r.Arm, []string{keepFree, "fill 768", "crash"})
+	pid := filepath.Join(dir, "pid")
+	m.Args = []string{"-pidfile", pid}
+	var used []time.Duration // by the emulator when each line came
+	m.Print = func(string) { used = append(used, cpuTime(pid)) }
 	c := &Capture{}
 	if c.Console, err = m.Run(); err != nil {
 		return c, err
@@ -331,17 +339,33 @@ func (r Rival) Race(k Kernel, root, crashkernel string) (*Capture, error) {
 	if err := readExt4(disk, files); err != nil {
 		return c, err
 	}
-	return c, r.measure(c, files)
+	return c, r.measure(c, used, files)
+}
+
+// cpuTime returns the CPU time that a process has used, 0 once it has ended.
+func cpuTime(pidFile string) time.Duration {
+	pid, _ := os.ReadFile(pidFile)
+	text, _ := os.ReadFile("/proc/" + strings.TrimSpace(string(pid)) + "/stat")
+	_, text, _ = bytes.Cut(text, []byte(") ")) // behind the name, which may have anything
+	var ticks time.Duration
+	if fields := strings.Fields(string(text)); len(fields) > 12 {
+		for _, field := range fields[11:13] { // in user mode, and in the kernel
+			n, _ := strconv.Atoi(field)
+			ticks += time.Duration(n)
+		}
+	}
+	return ticks * time.Second / 100
 }
 
 // measure fills in what the console and the files on the disk tell.
-func (r Rival) measure(c *Capture, files string) error {
+func (r Rival) measure(c *Capture, used []time.Duration, files string) error {
 	start, started := c.Console.Find("Run /init as init process")
 	end, ended := c.Console.Find("reboot: Restarting system")
 	if !started || !ended {
 		return fmt.Errorf("%s: the capture kernel did not start, or not reboot", r.Name)
 	}
 	c.User = since(start, end)
+	c.CPU = slices.Max(used) - used[slices.Index(c.Console.Lines, start)]
 	if r.LogSaved != "" {
 		saved, found := c.Console.Find(r.LogSaved)
 		if !found {

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -61,7 +60,7 @@ func (b *bench) capture() ([]*table, error) {
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", r.Name, codec, err)
 				}
-				fmt.Fprintf(os.Stderr, "%s, %s: %.2f s\n", r.Name, codec, capture.User.Seconds())
+				fmt.Fprintf(os.Stderr, "%s, %s: %.2f s, %.2f s of CPU\n", r.Name, codec, capture.User.Seconds(), capture.CPU.Seconds())
 				c.captures[heat{r.Name, codec}] = append(c.captures[heat{r.Name, codec}], capture)
 			}
 		}
@@ -73,6 +72,7 @@ func (b *bench) capture() ([]*table, error) {
 // aspects are the figures of a capture.
 var aspects = []func(*vmtest.Capture) float64{
 	func(c *vmtest.Capture) float64 { return c.User.Seconds() },
+	func(c *vmtest.Capture) float64 { return c.CPU.Seconds() },
 	func(c *vmtest.Capture) float64 { return c.Log.Seconds() },
 	func(c *vmtest.Capture) float64 { return float64(c.Bytes) / 1e6 },
 }
@@ -81,24 +81,32 @@ var aspects = []func(*vmtest.Capture) float64{
 func (c *contest) compare(codecs []string) *table {
 	t := &table{
 		Title:   "Capture kernel, crashkernel=" + reservation + ", level-31 dump of 2 GiB to ext4",
-		Columns: []string{"user space s", "kernel log saved after s", "dump MB"},
+		Columns: []string{"user space s", "CPU s of QEMU", "kernel log saved after s", "dump MB"},
 	}
 	t.note("User space is all from the kernel's start of PID 1 to its reboot")
+	compare := func(label string, a, b heat) {
+		var ratios []spread
+		for _, of := range aspects {
+			ratios = append(ratios, ratio(c.captures[a], c.captures[b], of))
+		}
+		t.add(label, ratios)
+	}
 	for _, codec := range codecs {
 		ours := heat{vmtest.Ukdump(codec).Name, codec}
 		for _, r := range rivals(codec) {
 			theirs := heat{r.Name, codec}
-			var figures, ratios []spread
+			var figures []spread
 			for _, of := range aspects {
 				figures = append(figures, spreadOver(c.captures[theirs], of))
-				ratios = append(ratios, ratio(c.captures[ours], c.captures[theirs], of))
 			}
 			t.add(codec+", "+r.Name, figures)
 			if theirs != ours {
-				t.add("ukdump / "+r.Name, ratios)
+				compare("ukdump / "+r.Name, ours, theirs)
 			}
 		}
 	}
+	compare("as installed: ukdump with zstd / kdump-tools with zlib",
+		heat{vmtest.Ukdump("zstd").Name, "zstd"}, heat{vmtest.KdumpTools().Name, "zlib"})
 	return t
 }
 
@@ -190,9 +198,8 @@ func (b *bench) smallest() ([]*table, error) {
 	for _, r := range []vmtest.Rival{vmtest.Ukdump("zstd"), vmtest.Busybox("zstd", true), vmtest.KdumpTools()} {
 		works := 0
 		for _, size := range reservations {
-			_, err := r.Race(c.kernel, c.root, fmt.Sprintf("%dM", size))
-			fmt.Fprintf(os.Stderr, "%s with %d MiB: %v\n", r.Name, size, cmp.Or(err, fmt.Errorf("works")))
-			if err != nil {
+			if _, err := r.Race(c.kernel, c.root, fmt.Sprintf("%dM", size)); err != nil {
+				fmt.Fprintf(os.Stderr, "%s with %d MiB: %v\n", r.Name, size, err)
 				break
 			}
 			works = size
