@@ -43,6 +43,14 @@ func (t terminal) ask(ctx context.Context, question string, secret bool) (string
 		f.Close()
 		return "", fmt.Errorf("%s: %w", t, err)
 	}
+	if secret {
+		// Before the question: who is quick would be seen.
+		err = hide(fd)
+	}
+	if err != nil {
+		f.Close()
+		return "", fmt.Errorf("%s: %w", t, err)
+	}
 	fmt.Fprint(f, question)
 	type typed struct {
 		text string
@@ -53,6 +61,7 @@ func (t terminal) ask(ctx context.Context, question string, secret bool) (string
 		defer f.Close()
 		if secret {
 			password, err := term.ReadPassword(fd)
+			_ = term.Restore(fd, before)
 			fmt.Fprintln(f)
 			done <- typed{string(password), err}
 			return
@@ -68,4 +77,14 @@ func (t terminal) ask(ctx context.Context, question string, secret bool) (string
 		_ = term.Restore(fd, before)
 		return "", context.Cause(ctx)
 	}
+}
+
+// hide has a terminal not show what is typed.
+func hide(fd int) error {
+	state, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return err
+	}
+	state.Lflag &^= unix.ECHO
+	return unix.IoctlSetTermios(fd, unix.TCSETS, state)
 }
