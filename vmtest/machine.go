@@ -42,6 +42,9 @@ type Console struct {
 	Lines []Line
 	// Ended is when the machine ended, since its start.
 	Ended time.Duration
+	// begun says that the kernel has come to start a program, and stuck that it has
+	// stood still before.
+	begun, stuck bool
 }
 
 // Line is one line of a console and when it came, since the machine's start.
@@ -63,7 +66,20 @@ func (c *Console) Find(text string) (Line, bool) {
 // Run starts the machine and waits for its end: the capture kernel's reboot, a
 // power off, or the deadline, which is an error. The console is returned in any
 // case.
+//
+// On a busy host, the emulated clocks now and then make a kernel stand still while
+// it boots, before anything of ours has run. Then the machine is started again.
 func (m *Machine) Run() (*Console, error) {
+	const tries = 3
+	for range tries - 1 {
+		if console, err := m.run(); !console.stuck {
+			return console, err
+		}
+	}
+	return m.run()
+}
+
+func (m *Machine) run() (*Console, error) {
 	command := os.Getenv("VMTEST_QEMU")
 	if command == "" {
 		// Software emulation: on many machines, /dev/kvm is there and guests hang.
@@ -91,6 +107,11 @@ func (m *Machine) Run() (*Console, error) {
 		qemu.WithVMTimeout(or(m.Deadline, 5*time.Minute)),
 		qemu.LogSerialByLine(func(text string) {
 			console.Lines = append(console.Lines, Line{time.Since(start), text})
+			console.begun = console.begun || strings.Contains(text, "Run /") || strings.Contains(text, "guest: ")
+			if !console.begun && !console.stuck && strings.Contains(text, "detected stalls on CPUs") {
+				console.stuck = true
+				go func() { _ = (<-started).Kill() }()
+			}
 			if m.Print != nil {
 				m.Print(text)
 			}
