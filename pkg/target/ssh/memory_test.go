@@ -28,11 +28,8 @@ func TestMemory(t *testing.T) {
 		upload(t, options)
 		return
 	}
-	if testing.Short() {
-		t.Skip("the race detector, with which the short tests run, takes memory of its own")
-	}
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		t.Skip("the race detector takes memory")
+		t.Skip("the race detector takes memory of its own")
 	}
 	s := newServer(t)
 	options, err := json.Marshal(s.opts)
