@@ -24,6 +24,7 @@ import (
 	"github.com/ukdump/ukdump/pkg/mem"
 	"github.com/ukdump/ukdump/pkg/memmap"
 	"github.com/ukdump/ukdump/pkg/pagefilter"
+	"github.com/ukdump/ukdump/pkg/target"
 	"github.com/ukdump/ukdump/pkg/vmcore"
 )
 
@@ -119,7 +120,8 @@ func SaveSplit(ctx context.Context, core *vmcore.Core, outs []io.WriterAt, opts 
 	for {
 		report, err := save(ctx, core, outs, levels[0], &opts)
 		levels = levels[1:]
-		if !errors.Is(err, unix.ENOSPC) || len(levels) == 0 || !canRestart(outs) {
+		full := errors.Is(err, unix.ENOSPC) || errors.Is(err, target.ErrNoSpace)
+		if !full || len(levels) == 0 || !canRestart(outs) {
 			return report, err
 		}
 		opts.Warn(fmt.Sprintf("the dump does not fit, trying dump level %d: %v", levels[0], err))

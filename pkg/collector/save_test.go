@@ -22,6 +22,7 @@ import (
 	"github.com/ukdump/ukdump/pkg/dump"
 	"github.com/ukdump/ukdump/pkg/kstruct"
 	"github.com/ukdump/ukdump/pkg/mem"
+	"github.com/ukdump/ukdump/pkg/target"
 	"github.com/ukdump/ukdump/pkg/vmcore"
 )
 
@@ -47,12 +48,13 @@ func openCore(t testing.TB, path string) *vmcore.Core {
 type smallFile struct {
 	*os.File
 	room int64
+	full error // what it says when there is none
 }
 
 func (f smallFile) WriteAt(p []byte, off int64) (int, error) {
 	if off+int64(len(p)) > f.room {
 		n, _ := f.File.WriteAt(p[:max(f.room-off, 0)], off)
-		return n, unix.ENOSPC
+		return n, f.full
 	}
 	return f.File.WriteAt(p, off)
 }
@@ -229,13 +231,15 @@ func TestFull(t *testing.T) {
 		levels   []int
 		truncate bool
 		want     int // level
+		full     error
 		err      error
 	}{
-		{"a smaller dump fits", []int{0, 2}, true, 2, nil},
-		{"the third dump fits", []int{0, 0, 2}, true, 2, nil},
-		{"no other level", []int{0}, true, 0, dump.ErrIncomplete},
-		{"no level fits", []int{0, 0}, true, 0, dump.ErrIncomplete},
-		{"what was written stays", []int{0, 2}, false, 0, dump.ErrIncomplete},
+		{"a smaller dump fits", []int{0, 2}, true, 2, unix.ENOSPC, nil},
+		{"a smaller dump fits a target", []int{0, 2}, true, 2, target.ErrNoSpace, nil},
+		{"the third dump fits", []int{0, 0, 2}, true, 2, unix.ENOSPC, nil},
+		{"no other level", []int{0}, true, 0, unix.ENOSPC, dump.ErrIncomplete},
+		{"no level fits", []int{0, 0}, true, 0, unix.ENOSPC, dump.ErrIncomplete},
+		{"what was written stays", []int{0, 2}, false, 0, unix.ENOSPC, dump.ErrIncomplete},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			file := newFile(t)
@@ -244,12 +248,12 @@ func TestFull(t *testing.T) {
 			var report *Report
 			var err error
 			if test.truncate {
-				report, err = Save(context.Background(), core, smallFile{file, room}, opts)
+				report, err = Save(context.Background(), core, smallFile{file, room, test.full}, opts)
 			} else {
-				out := struct{ onlyWriteAt }{smallFile{file, room}}
+				out := struct{ onlyWriteAt }{smallFile{file, room, test.full}}
 				report, err = Save(context.Background(), core, out, opts)
 			}
-			if !errors.Is(err, test.err) || test.err != nil && !errors.Is(err, unix.ENOSPC) {
+			if !errors.Is(err, test.err) || test.err != nil && !errors.Is(err, test.full) {
 				t.Fatalf("Save() = %v, want %v", err, test.err)
 			}
 			d := openDump(t, file)
