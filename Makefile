@@ -19,6 +19,7 @@
 #                      files from elsewhere for READER_FUZZTIME
 #   make bench         measure ourselves against makedumpfile, see
 #                      docs/performance.md; BENCH= has flags, -h shows them
+#   make bench-vm      the same for whole capture runs, and against kdump-tools
 
 SHELL = /bin/bash -o pipefail
 GO ?= go
@@ -52,7 +53,7 @@ SUMMARY = { grep -vE '^ *=== (RUN|PAUSE|CONT|NAME)|^ +--- PASS|^PASS$$' || true;
 VMTEST = TMPDIR=/var/tmp UKDUMP_VMTEST=1 $(GO) test -count=1 -timeout 90m -v ./vmtest
 
 .PHONY: all build rescue demo test check test-unit test-race test-readers test-vm test-vm-dumps test-vm-faults \
-	test-faults fuzz bench kernels headers cores tools debug clean
+	test-faults fuzz bench bench-vm kernels headers cores tools debug clean
 
 all: build
 
@@ -142,6 +143,15 @@ bench: build
 	$(MAKE) cores SUITES=bookworm
 	$(GO) build -o build/benchmark ./vmtest/bench
 	build/benchmark $(BENCH)
+
+bench-vm: build
+	vmtest/setup $(NEEDS_TEST) debootstrap:debootstrap
+	vmtest/fetch tools bookworm
+	vmtest/fetch tools forky
+	vmtest/fetch kernel bookworm
+	vmtest/fetch root bookworm
+	$(GO) build -o build/benchmark ./vmtest/bench
+	build/benchmark -parts capture,smallest -mark 'make bench-vm' $(BENCH)
 
 # go test fuzzes one target of one package at a time.
 fuzz:
