@@ -1,39 +1,34 @@
 // Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
 
 // Package receiver takes dumps from machines over HTTP and keeps them in a
-// directory. It is the server's side of tus 1.0 with the extensions creation and
-// creation-defer-length (https://tus.io/protocols/resumable-upload), and it is for
-// the host only; kdumprecv is the program around it.
+// directory or in a bucket of an object store. It is the server's side of tus 1.0
+// with the extensions creation and creation-defer-length
+// (https://tus.io/protocols/resumable-upload), and takes plain PUT requests, too. It
+// is for the host only; kdumprecv is the program around it.
 //
-//	DIR/MACHINE/DUMP/vmcore-dmesg.txt
-//	DIR/MACHINE/DUMP/vmcore-incomplete
-//	DIR/.uploads/ID                    what is known of an upload under way
-//
-// MACHINE is who the request has proved to come from; DUMP and the name of the
-// file are what the client says. A dump in flattened form is written to its file
-// as what it is, while it comes: of vmcore.flat there is a vmcore in the end.
+// MACHINE/DUMP/NAME is where a file is in the end. MACHINE is who the request has
+// proved to come from; DUMP and NAME are what the client says. How it is kept until
+// then, and where what is known of it, is up to the store: dir.go, bucket.go.
 //
 // A client is not trusted: it writes below its own directory, no more than its
-// quota, never over a file that is complete, and no request takes longer than its
-// data keeps coming.
+// quota, never over a file that is complete, has few requests under way, and none of
+// them takes longer than its data keeps coming.
 package receiver
 
 import (
-	"crypto/rand"
-	"encoding/hex"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ukdump/ukdump/pkg/diskdump"
 )
 
 // Options say what a Receiver takes.
@@ -51,6 +46,9 @@ type Options struct {
 	// MaxUploads is how many uploads may be under way at a time, incomplete ones of
 	// before among them; 0 means 1000.
 	MaxUploads int
+	// MaxRequests and MachineRequests are how many requests may be under way at a
+	// time, and how many of one machine; 0 means 256, and 8.
+	MaxRequests, MachineRequests int
 	// Idle is how long a request may stand still; 0 means a minute.
 	Idle time.Duration
 	// Log gets a line for each file; nil means that nobody does.
@@ -68,139 +66,121 @@ type Stats struct {
 type Receiver struct {
 	Stats Stats
 
-	opts   Options
-	root   *os.Root // of Options.Dir
-	bootID string   // of the running system
-	// creating is held while a file is made.
-	creating sync.Mutex
-
-	mu      sync.Mutex
-	uploads map[string]*upload // by their IDs
-	done    map[string]*upload // some that have lately been completed
-	usage   map[string]int64   // of machines, in bytes
-	total   int64
+	opts  Options
+	store store
+	quota *quota
+	slots *slots
+	turns turns
 }
-
-const (
-	uploadsDir = ".uploads"
-	idBytes    = 16
-	// defaultUploads and maxName bound how many files there are, and their names.
-	defaultUploads = 1000
-	maxName        = 200
-	// maxDumps bounds the dumps of a machine, and maxFiles the files of each: no
-	// quota counts those that are empty.
-	maxDumps = 10000
-	maxFiles = 100
-)
 
 // New opens the directory and looks what is in it.
 func New(o Options) (*Receiver, error) {
 	if o.Machine == nil {
 		return nil, errors.New("nobody says which machine a request comes from")
 	}
-	if o.MaxUploads == 0 {
-		o.MaxUploads = defaultUploads
-	}
-	if o.Idle == 0 {
-		o.Idle = time.Minute
-	}
+	o.MaxUploads = cmp.Or(o.MaxUploads, 1000)
+	o.MaxRequests = cmp.Or(o.MaxRequests, 256)
+	o.MachineRequests = cmp.Or(o.MachineRequests, 8)
+	o.Idle = cmp.Or(o.Idle, time.Minute)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if err := os.MkdirAll(filepath.Join(o.Dir, uploadsDir), 0o700); err != nil {
-		return nil, err
-	}
-	root, err := os.OpenRoot(o.Dir)
+	r := &Receiver{opts: o, slots: newSlots(o.MaxRequests, o.MachineRequests), turns: turns{places: map[string]*place{}}}
+	r.quota = &quota{machine: o.MachineQuota, total: o.TotalQuota, used: usage{}, since: usage{}}
+	var err error
+	r.store, err = openDirectory(o, r.quota)
 	if err != nil {
-		return nil, err
-	}
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		root.Close()
-		return nil, err
-	}
-	r := &Receiver{opts: o, root: root, bootID: strings.TrimSpace(string(id)), uploads: map[string]*upload{}, done: map[string]*upload{}, usage: map[string]int64{}}
-	if err := errors.Join(r.measure(), r.load()); err != nil {
-		root.Close()
 		return nil, err
 	}
 	return r, nil
 }
 
-// Close lets go of the directory. Uploads go on with the next Receiver.
-func (r *Receiver) Close() error { return r.root.Close() }
+// Close lets go of the store. Uploads go on with the next Receiver.
+func (r *Receiver) Close() error { return r.store.close() }
 
-// measure adds up the sizes of the files that there are.
-func (r *Receiver) measure() error {
-	return fs.WalkDir(r.root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() || strings.HasPrefix(path, uploadsDir+"/") {
-			return err
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return err
-		}
-		machine, _, _ := strings.Cut(path, "/")
-		r.usage[machine] += info.Size()
-		r.total += info.Size()
-		return nil
-	})
+// ServeHTTP implements http.Handler. Uploads are made by POST to any path that
+// ends in a slash, and lie below it; files are put to any path that ends in
+// DUMP/NAME.
+func (r *Receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	w.Header().Set("Tus-Resumable", version)
+	machine, err := r.opts.Machine(q)
+	if err == nil {
+		err = checkName(machine)
+	}
+	if err != nil {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		r.refuse(w, q, machine, fmt.Errorf("%w: %w", errStranger, err))
+		return
+	}
+	if err := r.slots.enter(q.Context(), machine); err != nil {
+		w.Header().Set("Retry-After", "1")
+		r.refuse(w, q, machine, err)
+		return
+	}
+	defer r.slots.leave(machine)
+	switch q.Method {
+	case "OPTIONS":
+		w.Header().Set("Tus-Version", version)
+		w.Header().Set("Tus-Extension", "creation,creation-defer-length")
+		w.WriteHeader(http.StatusNoContent)
+	case "POST":
+		err = r.post(w, q, machine)
+	case "HEAD":
+		err = r.head(w, q, machine)
+	case "PATCH":
+		err = r.patch(w, q, machine)
+	case "PUT":
+		err = r.put(w, q, machine)
+	default:
+		w.Header().Set("Allow", "OPTIONS, POST, HEAD, PATCH, PUT")
+		err = errMethod
+	}
+	if err != nil {
+		r.refuse(w, q, machine, err)
+	}
 }
 
-// errQuota is why a client has to do without.
-var errQuota = errors.New("no space left within the quota")
+var (
+	errStranger = errors.New("no machine that is known")
+	errMethod   = errors.New("this is a server for uploads, by tus 1.0 or PUT")
+	// errRequest is wrapped by errors about what a request says.
+	errRequest = errors.New("bad request")
+)
 
-// take reserves bytes for a machine, or gives them back.
-func (r *Receiver) take(machine string, bytes int64) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if bytes > 0 {
-		if quota := r.opts.MachineQuota; quota > 0 && r.usage[machine]+bytes > quota {
-			return fmt.Errorf("%w of %d bytes for %s", errQuota, quota, machine)
-		}
-		if quota := r.opts.TotalQuota; quota > 0 && r.total+bytes > quota {
-			return fmt.Errorf("%w of %d bytes for all machines", errQuota, quota)
-		}
-		if err := r.checkFree(bytes); err != nil {
-			return err
-		}
-	}
-	r.usage[machine] += bytes
-	r.total += bytes
-	return nil
+// refuse answers with an error.
+func (r *Receiver) refuse(w http.ResponseWriter, q *http.Request, machine string, err error) {
+	code := codeOf(err)
+	r.Stats.Refused.Add(1)
+	r.opts.Log.Warn("refused", "machine", machine, "from", q.RemoteAddr, "method", q.Method, "status", code, "error", err)
+	http.Error(w, err.Error(), code)
 }
 
-// checkFree refuses to fill the disk.
-func (r *Receiver) checkFree(bytes int64) error {
-	var stat unix.Statfs_t
-	if err := unix.Statfs(r.opts.Dir, &stat); err != nil {
-		return err
+// codes say with which status an error is answered, the first that fits.
+func codeOf(err error) int {
+	for _, c := range []struct {
+		err  error
+		code int
+	}{
+		{errStranger, http.StatusUnauthorized},
+		{errMethod, http.StatusMethodNotAllowed},
+		{errManyRequests, http.StatusTooManyRequests},
+		{errNoPlace, http.StatusServiceUnavailable},
+		{errQuota, http.StatusInsufficientStorage},
+		{unix.ENOSPC, http.StatusInsufficientStorage},
+		{unix.EDQUOT, http.StatusInsufficientStorage},
+		{errCondition, http.StatusPreconditionFailed},
+		{fs.ErrExist, http.StatusConflict},
+		{errOffset, http.StatusConflict},
+		{errUnknown, http.StatusNotFound},
+		{errComplete, http.StatusGone},
+		{errBusy, http.StatusLocked},
+		{diskdump.ErrFormat, http.StatusBadRequest},
+		{errRequest, http.StatusBadRequest},
+		{os.ErrDeadlineExceeded, http.StatusRequestTimeout},
+	} {
+		if errors.Is(err, c.err) {
+			return c.code
+		}
 	}
-	if free := int64(stat.Bavail) * stat.Frsize; free-bytes < r.opts.KeepFree {
-		return fmt.Errorf("%w: the disk has %d bytes left", errQuota, free)
-	}
-	return nil
-}
-
-// newID returns an ID that nobody can guess.
-func newID() string {
-	var b [idBytes]byte
-	rand.Read(b[:])
-	return hex.EncodeToString(b[:])
-}
-
-// checkName accepts the names that machines and files may have.
-func checkName(name string) error {
-	wrong := func(r rune) bool {
-		return !strings.ContainsRune("-._:abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", r)
-	}
-	switch {
-	case name == "" || len(name) > maxName:
-		return fmt.Errorf("a name of %d bytes, want 1 to %d", len(name), maxName)
-	case strings.ContainsFunc(name, wrong) || name[0] == '.' || name[0] == '-':
-		return fmt.Errorf("%.80q is not a name of letters, digits, and -._: further on", name)
-	case strings.HasSuffix(name, incomplete):
-		return fmt.Errorf("%.80q says itself that it is incomplete", name)
-	}
-	return nil
+	return http.StatusInternalServerError
 }

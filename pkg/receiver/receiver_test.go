@@ -37,6 +37,14 @@ func serve(t *testing.T, o Options) (*Receiver, *httptest.Server) {
 	return r, server
 }
 
+// eachStore runs a test with each kind of store. Files of it lie below dir.
+func eachStore(t *testing.T, test func(t *testing.T, o Options, dir string)) {
+	t.Run("directory", func(t *testing.T) {
+		dir := t.TempDir()
+		test(t, Options{Dir: dir}, dir)
+	})
+}
+
 // curl makes a request and returns the status and the headers of the answer.
 func curl(t *testing.T, body []byte, args ...string) (status string, header http.Header) {
 	t.Helper()

@@ -14,18 +14,19 @@ import (
 	"time"
 )
 
-// beginPatch begins a request that sends text and then waits for more of its body.
-// The channel gets the status of its answer.
-func beginPatch(t *testing.T, url, file, text string) (*io.PipeWriter, <-chan int) {
+// beginRequest begins a request that sends text, which has to be in the file then,
+// and waits for more of its body. The channel gets the status of its answer.
+func beginRequest(t *testing.T, method, url string, header http.Header, text, file string) (*io.PipeWriter, <-chan int) {
 	t.Helper()
 	body, w := io.Pipe()
 	t.Cleanup(func() { w.Close() })
-	q, err := http.NewRequest("PATCH", url, body)
+	q, err := http.NewRequest(method, url, body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	q.Header.Set("Content-Type", "application/offset+octet-stream")
-	q.Header.Set("Upload-Offset", "0")
+	for key, values := range header {
+		q.Header[key] = values
+	}
 	status := make(chan int, 1)
 	go func() {
 		a, err := http.DefaultClient.Do(q)
@@ -47,6 +48,11 @@ func beginPatch(t *testing.T, url, file, text string) (*io.PipeWriter, <-chan in
 			t.Fatalf("%q does not arrive", text)
 		}
 	}
+}
+
+func beginPatch(t *testing.T, url, file, text string) (*io.PipeWriter, <-chan int) {
+	t.Helper()
+	return beginRequest(t, "PATCH", url, http.Header{"Content-Type": {"application/offset+octet-stream"}, "Upload-Offset": {"0"}}, text, file)
 }
 
 // TestTakeOver goes on with an upload while the request before has not ended, as
@@ -102,8 +108,8 @@ func TestHole(t *testing.T) {
 			t.Errorf("data at 1 TiB with a quota of 1 MiB: %s, want 507", status)
 		}
 	}
-	if r.usage["web1"] != 0 {
-		t.Errorf("%d bytes are in use, want none", r.usage["web1"])
+	if r.quota.used["web1"] != 0 {
+		t.Errorf("%d bytes are in use, want none", r.quota.used["web1"])
 	}
 	for i, want := range []string{"204", "507"} {
 		if status := patch(t, create(t, server, fmt.Sprint("dump/", i)), make([]byte, 600<<10), 0, -1); status != want {

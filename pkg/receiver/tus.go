@@ -6,101 +6,23 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net/http"
-	"os"
 	"path"
 	"strconv"
 	"strings"
-	"time"
-
-	"golang.org/x/sys/unix"
-
-	"github.com/ukdump/ukdump/pkg/diskdump"
 )
 
 const version = "1.0.0"
 
-// step is how much is taken of a body before its quota and deadline are looked at
-// again, in bytes.
-const step = 1 << 20
-
-// ServeHTTP implements http.Handler. Uploads are made by POST to any path that
-// ends in a slash, and lie below it.
-func (r *Receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
-	w.Header().Set("Tus-Resumable", version)
-	machine, err := r.opts.Machine(q)
-	if err == nil {
-		err = checkName(machine)
-	}
-	if err != nil {
-		w.Header().Set("WWW-Authenticate", "Bearer")
-		r.refuse(w, q, machine, http.StatusUnauthorized, err)
-		return
-	}
-	switch q.Method {
-	case "OPTIONS":
-		w.Header().Set("Tus-Version", version)
-		w.Header().Set("Tus-Extension", "creation,creation-defer-length")
-		w.WriteHeader(http.StatusNoContent)
-	case "POST":
-		r.post(w, q, machine)
-	case "HEAD", "PATCH":
-		u := r.find(machine, path.Base(q.URL.Path))
-		if u == nil {
-			r.refuse(w, q, machine, http.StatusNotFound, errors.New("no such upload"))
-			return
-		}
-		if !u.acquire() {
-			r.refuse(w, q, machine, http.StatusLocked, errors.New("another request writes to this upload"))
-			return
-		}
-		defer u.release()
-		if q.Method == "HEAD" {
-			head(w, u)
-			return
-		}
-		if u.closed {
-			r.refuse(w, q, machine, http.StatusGone, errors.New("the upload is complete"))
-			return
-		}
-		r.patch(w, q, u)
-	default:
-		w.Header().Set("Allow", "OPTIONS, POST, HEAD, PATCH")
-		r.refuse(w, q, machine, http.StatusMethodNotAllowed, errors.New("this is a server for uploads by tus 1.0"))
-	}
-}
-
-// refuse answers with an error.
-func (r *Receiver) refuse(w http.ResponseWriter, q *http.Request, machine string, code int, err error) {
-	r.Stats.Refused.Add(1)
-	r.opts.Log.Warn("refused", "machine", machine, "from", q.RemoteAddr, "method", q.Method, "status", code, "error", err)
-	http.Error(w, err.Error(), code)
-}
-
-// codeOf returns the status that says what is wrong.
-func codeOf(err error) int {
-	switch {
-	case errors.Is(err, errQuota), errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-		return http.StatusInsufficientStorage
-	case errors.Is(err, fs.ErrExist):
-		return http.StatusConflict
-	case errors.Is(err, errBusy):
-		return http.StatusLocked
-	case errors.Is(err, diskdump.ErrFormat), errors.Is(err, errRequest):
-		return http.StatusBadRequest
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return http.StatusRequestTimeout
-	}
-	return http.StatusInternalServerError
-}
-
-// errRequest is wrapped by errors about what a request says.
-var errRequest = errors.New("bad request")
+var (
+	// errOffset says that a client does not know how far its upload is.
+	errOffset = errors.New("the upload is at another offset")
+	// errComplete says that there is nothing left to do.
+	errComplete = errors.New("the upload is complete")
+)
 
 // post makes an upload.
-func (r *Receiver) post(w http.ResponseWriter, q *http.Request, machine string) {
+func (r *Receiver) post(w http.ResponseWriter, q *http.Request, machine string) error {
 	length := int64(-1)
 	var err error
 	if text := q.Header.Get("Upload-Length"); text != "" {
@@ -108,27 +30,43 @@ func (r *Receiver) post(w http.ResponseWriter, q *http.Request, machine string) 
 	} else if q.Header.Get("Upload-Defer-Length") != "1" {
 		err = fmt.Errorf("%w: neither Upload-Length nor Upload-Defer-Length", errRequest)
 	}
-	dump, name := "", ""
-	if err == nil {
-		dump, name, err = parseMetadata(q.Header.Get("Upload-Metadata"))
+	if err != nil {
+		return err
 	}
-	if err == nil && length > 0 {
-		// It is taken as it comes, but what cannot fit need not begin.
-		if err = r.take(machine, length); err == nil {
-			err = r.take(machine, -length)
+	dump, name, err := parseMetadata(q.Header.Get("Upload-Metadata"))
+	if err != nil {
+		return err
+	}
+	f, err := newFile(machine, dump, name)
+	if err != nil {
+		return err
+	}
+	t, err := r.turns.acquire(f.slot())
+	if err != nil {
+		return err
+	}
+	defer t.end()
+	u, err := r.begin(f, length)
+	if err != nil {
+		return err
+	}
+	defer u.release()
+	if err := r.settle(u, q); err != nil {
+		return err
+	}
+	w.Header().Set("Location", strings.TrimSuffix(q.URL.Path, "/")+"/"+u.about().ID)
+	w.WriteHeader(http.StatusCreated)
+	return nil
+}
+
+// begin begins a file. What cannot fit need not begin.
+func (r *Receiver) begin(f file, length int64) (upload, error) {
+	if length > 0 {
+		if err := r.quota.fits(f.machine, length); err != nil {
+			return nil, err
 		}
 	}
-	if err != nil {
-		r.refuse(w, q, machine, codeOf(err), err)
-		return
-	}
-	u, err := r.create(machine, dump, name, length)
-	if err != nil {
-		r.refuse(w, q, machine, codeOf(err), err)
-		return
-	}
-	w.Header().Set("Location", strings.TrimSuffix(q.URL.Path, "/")+"/"+u.id)
-	w.WriteHeader(http.StatusCreated)
+	return r.store.begin(f, length)
 }
 
 // parseSize parses a number of bytes.
@@ -166,51 +104,79 @@ func parseMetadata(text string) (dump, name string, err error) {
 	return "", "", fmt.Errorf("%w: Upload-Metadata has no filename", errRequest)
 }
 
+// resume gets the request its turn at the upload that its URL names. Both must be
+// ended.
+func (r *Receiver) resume(q *http.Request, machine string) (upload, *turn, error) {
+	id := path.Base(q.URL.Path)
+	slot, err := slotOf(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := r.turns.acquire(slot)
+	if err != nil {
+		return nil, nil, err
+	}
+	u, err := r.store.resume(machine, id)
+	if err != nil {
+		t.end()
+		return nil, nil, err
+	}
+	return u, t, nil
+}
+
 // head says how far an upload is.
-func head(w http.ResponseWriter, u *upload) {
+func (r *Receiver) head(w http.ResponseWriter, q *http.Request, machine string) error {
+	u, t, err := r.resume(q, machine)
+	if err != nil {
+		return err
+	}
+	defer t.end()
+	defer u.release()
+	// A client that hears that all has come takes the file for complete.
+	if err := r.settle(u, q); err != nil {
+		return err
+	}
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Upload-Offset", strconv.FormatInt(u.Offset, 10))
-	if u.Length >= 0 {
-		w.Header().Set("Upload-Length", strconv.FormatInt(u.Length, 10))
+	w.Header().Set("Upload-Offset", strconv.FormatInt(u.about().Offset, 10))
+	if length := u.about().Length; length >= 0 {
+		w.Header().Set("Upload-Length", strconv.FormatInt(length, 10))
 	} else {
 		w.Header().Set("Upload-Defer-Length", "1")
 	}
 	w.WriteHeader(http.StatusOK)
+	return nil
 }
 
 // patch takes a part of an upload.
-func (r *Receiver) patch(w http.ResponseWriter, q *http.Request, u *upload) {
-	err := u.accept(q.Header)
-	if errors.Is(err, errOffset) {
-		r.refuse(w, q, u.Machine, http.StatusConflict, err)
-		return
-	}
-	if err == nil {
-		err = r.takeBody(w, q.Body, u)
-	}
-	// What came before an error is kept; the client asks how much that is.
-	err = errors.Join(err, r.save(u))
-	if err == nil && u.Offset == u.Length {
-		err = r.finish(u)
-		if err == nil {
-			r.opts.Log.Info("received", "machine", u.Machine, "file", u.Path, "bytes", u.Offset,
-				"seconds", time.Since(u.Began).Round(time.Millisecond).Seconds(), "from", q.RemoteAddr)
-		}
-	}
+func (r *Receiver) patch(w http.ResponseWriter, q *http.Request, machine string) error {
+	u, t, err := r.resume(q, machine)
 	if err != nil {
-		r.refuse(w, q, u.Machine, codeOf(err), err)
-		return
+		return err
 	}
-	w.Header().Set("Upload-Offset", strconv.FormatInt(u.Offset, 10))
+	defer t.end()
+	defer u.release()
+	if u.about().Done {
+		return errComplete
+	}
+	if err := u.about().accept(q.Header); err != nil {
+		return err
+	}
+	err = r.takeBody(w, q.Body, u, t)
+	// What came before an error is kept; the client asks how much that is.
+	if err := errors.Join(err, u.save()); err != nil {
+		return err
+	}
+	if err := r.settle(u, q); err != nil {
+		return err
+	}
+	w.Header().Set("Upload-Offset", strconv.FormatInt(u.about().Offset, 10))
 	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
-
-// errOffset says that a client does not know how far its upload is.
-var errOffset = errors.New("the upload is at another offset")
 
 // accept looks whether the request goes on where the upload is, and takes its
 // length, which must be told once.
-func (u *upload) accept(header http.Header) error {
+func (k *known) accept(header http.Header) error {
 	if kind := header.Get("Content-Type"); kind != "application/offset+octet-stream" {
 		return fmt.Errorf("%w: Content-Type %.80q", errRequest, kind)
 	}
@@ -218,8 +184,8 @@ func (u *upload) accept(header http.Header) error {
 	if err != nil {
 		return err
 	}
-	if offset != u.Offset {
-		return fmt.Errorf("%w: %d, not %d", errOffset, u.Offset, offset)
+	if offset != k.Offset {
+		return fmt.Errorf("%w: %d, not %d", errOffset, k.Offset, offset)
 	}
 	text := header.Get("Upload-Length")
 	if text == "" {
@@ -229,74 +195,9 @@ func (u *upload) accept(header http.Header) error {
 	if err != nil {
 		return err
 	}
-	if length < u.Offset || u.Length >= 0 && length != u.Length {
-		return fmt.Errorf("%w: Upload-Length %d of an upload that has %d bytes of %d", errRequest, length, u.Offset, u.Length)
+	if length < k.Offset || k.Length >= 0 && length != k.Length {
+		return fmt.Errorf("%w: Upload-Length %d of an upload that has %d bytes of %d", errRequest, length, k.Offset, k.Length)
 	}
-	u.Length = length
+	k.Length = length
 	return nil
-}
-
-// takeBody writes the body to the upload, as long as it keeps coming and there is
-// room for it.
-func (r *Receiver) takeBody(w http.ResponseWriter, body io.Reader, u *upload) error {
-	control := http.NewResponseController(w)
-	buf := make([]byte, step)
-	stopped := false
-	defer u.setStop(nil)
-	u.setStop(func() {
-		stopped = true
-		_ = control.SetReadDeadline(time.Now())
-	})
-	for {
-		if err := u.extend(control, r.opts.Idle, &stopped); err != nil {
-			return err
-		}
-		n, readErr := body.Read(buf)
-		if n > 0 {
-			if err := r.takePiece(buf[:n], u); err != nil {
-				return err
-			}
-		}
-		if errors.Is(readErr, io.EOF) {
-			return nil
-		}
-		if errors.Is(readErr, os.ErrDeadlineExceeded) && u.wanted(&stopped) {
-			return errTakenOver
-		}
-		if readErr != nil {
-			return fmt.Errorf("the body breaks off: %w", readErr)
-		}
-	}
-}
-
-// errTakenOver is why a request ends that another one has been made for.
-var errTakenOver = fmt.Errorf("%w: another request goes on with the upload", errBusy)
-
-func (u *upload) wanted(stopped *bool) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return *stopped
-}
-
-// extend gives the request more time, unless another one wants its upload.
-func (u *upload) extend(control *http.ResponseController, idle time.Duration, stopped *bool) error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if *stopped {
-		return errTakenOver
-	}
-	err := control.SetReadDeadline(time.Now().Add(idle))
-	if errors.Is(err, http.ErrNotSupported) { // a server in a test has none
-		return nil
-	}
-	return err
-}
-
-func (r *Receiver) takePiece(p []byte, u *upload) error {
-	if u.Length >= 0 && u.Offset+int64(len(p)) > u.Length {
-		return fmt.Errorf("%w: more than the %d bytes that were announced", errRequest, u.Length)
-	}
-	n, err := r.write(u, p)
-	r.Stats.Bytes.Add(int64(n))
-	return err
 }

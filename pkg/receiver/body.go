@@ -1,0 +1,76 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package receiver
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+)
+
+const (
+	// step is how much is taken of a body before its quota is looked at again, in
+	// bytes.
+	step = 256 << 10
+	// least is how much of a body has to come within Options.Idle, in bytes.
+	least = 64 << 10
+)
+
+// takeBody writes the body to the upload, as long as it keeps coming and there is
+// room for it, and nobody else wants the file.
+func (r *Receiver) takeBody(w http.ResponseWriter, body io.Reader, u upload, t *turn) error {
+	control := http.NewResponseController(w)
+	defer t.finished()
+	buf := make([]byte, step)
+	for came := least; ; {
+		if came >= least {
+			if err := t.extend(control, r.opts.Idle); err != nil {
+				return err
+			}
+			came = 0
+		}
+		n, readErr := body.Read(buf)
+		came += n
+		if n > 0 {
+			if err := r.takePiece(buf[:n], u); err != nil {
+				return err
+			}
+		}
+		switch {
+		case errors.Is(readErr, io.EOF):
+			return nil
+		case errors.Is(readErr, os.ErrDeadlineExceeded) && t.isWanted():
+			return errTakenOver
+		case readErr != nil:
+			return fmt.Errorf("the body breaks off: %w", readErr)
+		}
+	}
+}
+
+func (r *Receiver) takePiece(p []byte, u upload) error {
+	k := u.about()
+	if k.Length >= 0 && k.Offset+int64(len(p)) > k.Length {
+		return fmt.Errorf("%w: more than the %d bytes that were announced", errRequest, k.Length)
+	}
+	n, err := u.write(p)
+	r.Stats.Bytes.Add(int64(n))
+	return err
+}
+
+// settle finishes an upload of which everything is there.
+func (r *Receiver) settle(u upload, q *http.Request) error {
+	k := u.about()
+	if k.Done || k.Offset != k.Length {
+		return nil
+	}
+	if err := u.finish(); err != nil {
+		return err
+	}
+	r.Stats.Files.Add(1)
+	r.opts.Log.Info("received", "machine", k.Machine, "file", k.Path, "bytes", k.Offset,
+		"seconds", time.Since(k.Began).Round(time.Millisecond).Seconds(), "from", q.RemoteAddr)
+	return nil
+}
