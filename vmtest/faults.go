@@ -129,7 +129,7 @@ func (f *Fault) steps() []string {
 	steps = append(steps, f.Steps...)
 	build := f.Build
 	if f.Capture != "" || f.Earlier != nil && !slices.Contains(f.Earlier, byReset) {
-		build += " --modules virtio_pci,virtio_blk," + faultModule
+		build += " --modules virtio_pci,virtio_blk,virtio_net," + faultModule
 	}
 	if f.Arm == nil {
 		steps = append(steps, kdumpctl+"build "+build, kdumpctl+"load "+f.Load)

@@ -6,6 +6,7 @@ package kdumpinit
 import (
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/ukdump/ukdump/pkg/capture"
 )
@@ -44,12 +45,16 @@ func Run(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 		io.WriteString(stdout, help)
 		return 0
 	}
-	// The kernel passes on what it did not understand of its command line, so
-	// other arguments mean nothing.
 	if err := capture.Check(); err != nil {
 		fmt.Fprintf(stderr, "kdumpinit: %v\n", err)
 		return 1
 	}
-	capture.Run()
+	if os.Getpid() == 1 {
+		// The kernel passes on what it did not understand of its command line, so
+		// arguments mean nothing here.
+		capture.Supervise()
+	} else {
+		capture.Run(args)
+	}
 	return 1
 }

@@ -80,7 +80,7 @@ func formatAttempts(marks []time.Time) []byte {
 // how much this one tries there, and adds its own. A target that takes no mark may
 // still take a dump.
 func markAttempt(_ context.Context, r *run, s state) (state, error) {
-	s.effort = effort(len(s.cutShort))
+	s.effort = max(effort(len(s.cutShort)), s.atMost)
 	if s.smaller {
 		s.effort = max(s.effort, smallerDump)
 	}

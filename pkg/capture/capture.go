@@ -9,12 +9,14 @@ import (
 	"github.com/ukdump/ukdump/pkg/config"
 )
 
-// Run is the capture run, from the start of PID 1 to the reboot. It returns only
-// if this machine cannot be rebooted; its caller then has nothing left to do but
-// to end the process. Check tells whether it may be called.
-func Run() {
+// Run is the capture run, from the start of its process to the reboot. The arguments
+// are those that Supervise starts it with. It returns only if this machine cannot be
+// rebooted; its caller then has nothing left to do but to end the process with status
+// 1. Check tells whether it may be called.
+func Run(args []string) {
 	m := captureKernel()
-	r := newRun(m, &runLog{start: time.Now()})
+	before := parsePredecessors(args)
+	r := newRun(m, &runLog{start: time.Now().Add(-before.took)})
 	action := config.Reboot
 	defer func() {
 		// A bug in this package must not keep the machine from rebooting.
@@ -34,7 +36,12 @@ func Run() {
 		}
 	}
 
-	s := r.carryOutAll(initial(m))
+	s := initial(m)
+	if before.count > 0 {
+		s.atMost = effort(before.count)
+		r.log.giveUp("process: the one before this %s; trying %v", before.why, s.atMost)
+	}
+	s = r.carryOutAll(s)
 	r.log.printf("%s", r.resultLine(s))
 	action = s.action()
 }

@@ -1,9 +1,11 @@
 // Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
 
-// Package capture is the capture run: what PID 1 of the capture kernel does
-// from its start to the reboot. It is a list of phases (phases.go, and targets.go
-// for those of each target), carried out by one loop that gives each its deadline
-// (run.go), and one way out (end.go), which reboots, whatever happened before.
+// Package capture is the capture run: what the capture kernel's user space does
+// from its start to the reboot. PID 1 starts the process of the run, and another one
+// if that is cut short (supervise.go). The run is a list of phases (phases.go, and
+// targets.go for those of each target), carried out by one loop that gives each its
+// deadline (run.go), and one way out (end.go), which reboots, whatever happened
+// before.
 //
 // Targets are tried one after the other. Each gets the kernel log as soon as it
 // is open, before any long transfer, then a whole dump; the first that has taken
@@ -66,4 +68,10 @@
 // is none), bytes the size of the dump, unreadable how many pages should have been
 // in it and could not be read, seconds the time since the start, and rss the
 // largest resident size of the process in MiB.
+//
+// PID 1 itself says
+//
+//	ukdump: process: ended by SIGNAL or with status NUMBER: its last words
+//
+// if a process ends before its time.
 package capture

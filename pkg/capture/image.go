@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/ukdump/ukdump/pkg/image/manifest"
+	"github.com/ukdump/ukdump/pkg/kmod"
 )
 
 // checkImage compares the files of the image with its manifest. The kernel goes
@@ -26,7 +27,14 @@ func checkImage(ctx context.Context, r *run, s state) (state, error) {
 		if ctx.Err() != nil {
 			return s, context.Cause(ctx)
 		}
-		if err := checkFile(r.machine.root, e); err != nil {
+		err := checkFile(r.machine.root, e)
+		if errors.Is(err, os.ErrNotExist) {
+			if kmod.Live(r.machine.sys, e.Path) {
+				continue // the process before this one has loaded and removed it
+			}
+			err = fmt.Errorf("%s is missing", e.Path)
+		}
+		if err != nil {
 			r.log.printf("image: %v", err)
 			damaged[r.machine.root+e.Path] = true
 		}
@@ -58,9 +66,6 @@ func readManifest(name string) ([]manifest.Entry, error) {
 
 func checkFile(root string, e manifest.Entry) error {
 	f, err := os.Open(root + e.Path)
-	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%s is missing", e.Path)
-	}
 	if err != nil {
 		return err
 	}

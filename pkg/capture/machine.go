@@ -32,7 +32,7 @@ type machine struct {
 	ours bool
 }
 
-// captureKernel returns the machine that PID 1 of a capture kernel sees.
+// captureKernel returns the machine that a capture run sees.
 func captureKernel() machine {
 	return machine{
 		proc: "/proc", sys: "/sys", dev: "/dev",
@@ -90,10 +90,10 @@ func (m machine) release() string {
 }
 
 // Check returns why the machine that this process runs on must not be taken for
-// a capture kernel whose PID 1 we are; nil if it is one. A capture run ends in a
-// reboot, so nothing may start it by mistake.
+// a capture kernel whose PID 1, or the process that PID 1 has started, we are; nil if
+// it is one. A capture run ends in a reboot, so nothing may start it by mistake.
 func Check() error {
-	if pid := os.Getpid(); pid != 1 {
+	if pid := os.Getpid(); pid != 1 && os.Getppid() != 1 {
 		return fmt.Errorf("this is process %d of a running system; only PID 1 of a capture kernel may run it, as it ends in a reboot", pid)
 	}
 	// As PID 1 we have to mount /proc before we can know.

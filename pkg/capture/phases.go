@@ -52,7 +52,10 @@ type state struct {
 	best     site // of the targets before, the one that has most
 	reached  bool // some target could be written to
 	smaller  bool // try no dump but one of the highest level
-	refused  bool // kdump_pre says that nothing is to be saved
+	// atMost is what is to be tried after other processes of this run have ended
+	// before their time.
+	atMost  effort
+	refused bool // kdump_pre says that nothing is to be saved
 	// networkUp says that the network is up.
 	networkUp bool
 

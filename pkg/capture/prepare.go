@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
@@ -16,14 +15,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// leastHeap is about what a dump needs, in bytes. A lower limit would not save memory,
+// and have the garbage collector run all the time.
+const leastHeap = 6 << 20
+
 // prepare does what must come before everything else: from here on, an oops of
 // the capture kernel reboots, and the console can be read. What it cannot do it
 // returns, for the log; nothing of it is worth stopping for.
 func prepare(m machine) []error {
-	// PID 1 has the default action for no signal; the Go runtime would end the
-	// process for most. Caught, and read by nobody, they do nothing.
-	signal.Notify(make(chan os.Signal, 1))
-
+	ignoreSignals()
 	var errs []error
 	for fsType, dir := range map[string]string{"proc": m.proc, "sysfs": m.sys, "devtmpfs": m.dev} {
 		errs = append(errs, mountPseudo(fsType, dir))
@@ -34,7 +34,7 @@ func prepare(m machine) []error {
 	errs = append(errs, m.showNotices())
 	if os.Getenv("GOMEMLIMIT") == "" {
 		// The other half is for the kernel: page cache, file systems, drivers.
-		debug.SetMemoryLimit(max(m.memInfo("MemAvailable")/2, 16<<20))
+		debug.SetMemoryLimit(max(m.memInfo("MemAvailable")/2, leastHeap))
 	}
 	return errs
 }

@@ -84,6 +84,9 @@ func saveDump(ctx context.Context, r *run, s state) (state, error) {
 	}
 	opts.Levels = levels(opts.Levels, s.effort)
 	opts.Fallback = true
+	if s.atMost > everything {
+		opts.Threads = 1 // memory may be what the process before lacked
+	}
 	progress := newProgress(r)
 	opts.Progress = func(p collector.Progress) {
 		s.moved()

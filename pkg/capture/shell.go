@@ -45,19 +45,6 @@ func openShell(ctx context.Context, r *run, s state) (state, error) {
 	// Setsid made it the leader of a process group of its own.
 	stop := context.AfterFunc(ctx, func() { unix.Kill(-shell.Pid, unix.SIGKILL) })
 	defer stop()
-	return s, reap(ctx, shell.Pid)
-}
-
-// reap waits for the process, and for the orphans that PID 1 inherits meanwhile.
-func reap(ctx context.Context, pid int) error {
-	for {
-		ended, err := unix.Wait4(-1, nil, 0, nil)
-		switch {
-		case ended == pid:
-			return context.Cause(ctx)
-		case errors.Is(err, unix.EINTR):
-		case err != nil:
-			return fmt.Errorf("waiting for the shell: %w", err)
-		}
-	}
+	_, err = shell.Wait()
+	return s, errors.Join(context.Cause(ctx), err)
 }

@@ -69,7 +69,7 @@ func (r *run) tryTargets(s state) state {
 // be there again. A disk that has failed stays as it is.
 func (s state) worthAgain() bool {
 	opts, err := collector.ParseArgs(s.config.CoreCollector)
-	if err != nil || !s.reached || s.core == nil || s.outcome().dump.report != nil {
+	if err != nil || !s.reached || s.core == nil || s.outcome().succeeded() || s.outcome().dump.report != nil {
 		return false
 	}
 	return len(opts.Levels) == 0 || opts.Levels[0] != highest ||

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -39,9 +40,20 @@ func Load(ctx context.Context, list []Entry, each time.Duration, report func(Loa
 	load(ctx, list, each, finit, report)
 }
 
-// finit hands the kernel the file itself: nothing is read to the heap.
+// Live reports whether the module in the file is in the kernel, its init done. sys is
+// where sysfs is mounted.
+func Live(sys, file string) bool {
+	state, err := os.ReadFile(filepath.Join(sys, "module", Normalize(file), "initstate"))
+	return err == nil && string(state) == "live\n"
+}
+
+// finit hands the kernel the file itself: nothing is read to the heap. The file need
+// not be there any more if the module is loaded.
 func finit(e Entry) error {
 	f, err := os.Open(e.Path)
+	if errors.Is(err, os.ErrNotExist) && Live("/sys", e.Path) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,9 @@
 //
 //	what=FAULT	what to do, see faults below
 //	after=MS	when, for those that do not happen at once
+//	on=TEXT		when the console shows this, _ being a space, and not at once;
+//			after= counts from then on
+//	times=N		how often, with on=
 //	leave=MIB	how much memory what=memory leaves
 //	damage=PLACES	overwrite memory before what=crash; see do_damage
 //	crash=ADDRESS	of crash_kexec, for what=crash
@@ -32,12 +35,14 @@ static char *on = "";
 static char *damage = "";
 static unsigned int after;
 static unsigned int leave;
+static unsigned int times = 1;
 static unsigned long crash;
 module_param(what, charp, 0);
 module_param(on, charp, 0);
 module_param(damage, charp, 0);
 module_param(after, uint, 0);
 module_param(leave, uint, 0);
+module_param(times, uint, 0);
 module_param(crash, ulong, 0);
 
 static void oops(void)
@@ -67,27 +72,38 @@ static void soft_lockup(void)
 		cpu_relax();
 }
 
-static struct task_struct *pid1(void)
+/* The process that writes the dump: the last one that a thread of PID 1 has started. */
+static struct task_struct *dumper(void)
 {
-	return pid_task(find_vpid(1), PIDTYPE_PID);
+	struct task_struct *process, *last = NULL;
+
+	for_each_process(process)
+		if (process->mm && process->real_parent->tgid == 1)
+			last = process;
+	return last;
 }
 
 /*
- * Has every thread of PID 1 go on at address 0. No signal kills that process;
- * this needs a single CPU, on which none of the threads runs now.
+ * Has every thread of it go on at address 0. This needs a single CPU, on which
+ * none of the threads runs now.
  */
-static void break_init(void)
+static void break_process(void)
 {
 	struct task_struct *thread;
 
-	for_each_thread(pid1(), thread)
+	for_each_thread(dumper(), thread)
 		task_pt_regs(thread)->ip = 0;
 }
 
-/* PID 1 gets no more memory, as under ulimit -v. */
-static void limit_init(void)
+static void kill_process(void)
 {
-	pid1()->signal->rlim[RLIMIT_AS].rlim_cur = PAGE_SIZE;
+	send_sig(SIGKILL, dumper(), 1);
+}
+
+/* It gets no more memory, as under ulimit -v. */
+static void limit_process(void)
+{
+	dumper()->signal->rlim[RLIMIT_AS].rlim_cur = PAGE_SIZE;
 }
 
 /* Takes memory, at first quickly, until so little is left that others fail. */
@@ -213,8 +229,9 @@ static const struct fault {
 	{ "panic", second_panic },
 	{ "lockup", lockup },
 	{ "soft-lockup", soft_lockup },
-	{ "break-init", break_init },
-	{ "limit-init", limit_init },
+	{ "break", break_process },
+	{ "kill", kill_process },
+	{ "limit", limit_process },
 	{ "memory", take_memory },
 	{ "stack-overflow", stack_overflow },
 	{ "hang", hang, true },
@@ -241,11 +258,9 @@ static void start(void)
 /* Gets what is written to the console, in pieces of lines. */
 static void look(struct console *console, const char *text, unsigned int len)
 {
-	static bool started;
-
-	if (started || !strnstr(text, on, len))
+	if (!times || !strnstr(text, on, len))
 		return;
-	started = true;
+	times--;
 	start();
 }
 
@@ -267,6 +282,7 @@ static void read_cmdline(void)
 	while ((option = strsep(&rest, " \n"))) {
 		sscanf(option, "ukdump_fault.after=%u", &after);
 		sscanf(option, "ukdump_fault.leave=%u", &leave);
+		sscanf(option, "ukdump_fault.times=%u", &times);
 		if (sscanf(option, "ukdump_fault.what=%31s", name) == 1)
 			what = name;
 		if (sscanf(option, "ukdump_fault.on=%63s", text) == 1)
