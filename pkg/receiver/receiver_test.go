@@ -19,8 +19,8 @@ import (
 	"github.com/ukdump/ukdump/pkg/diskdump"
 )
 
-// serve starts a server for the receiver.
-func serve(t *testing.T, o Options) (*Receiver, *httptest.Server) {
+// serve starts a server for the receiver, which the functions change before.
+func serve(t *testing.T, o Options, change ...func(*Receiver)) (*Receiver, *httptest.Server) {
 	t.Helper()
 	if o.Machine == nil {
 		o.Machine = func(*http.Request) (string, error) { return "web1", nil }
@@ -28,6 +28,9 @@ func serve(t *testing.T, o Options) (*Receiver, *httptest.Server) {
 	r, err := New(o)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, f := range change {
+		f(r)
 	}
 	server := httptest.NewServer(r)
 	t.Cleanup(func() {

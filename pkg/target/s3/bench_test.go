@@ -26,7 +26,7 @@ func BenchmarkWrite(b *testing.B) {
 		}
 		srv := newServer(b, b.TempDir(), args...)
 		o := srv.options()
-		o.Endpoint = scheme + "://" + srv.address
+		o.Endpoint = scheme + "://" + srv.Address
 		o.TLS = &tls.Config{RootCAs: pool}
 		b.Run(scheme+"/ukdump", func(b *testing.B) {
 			s, err := Open(context.Background(), o)

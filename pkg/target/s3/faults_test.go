@@ -119,32 +119,32 @@ func TestFaults(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		// happen happens when some of the file is at the server.
-		happen func(t *testing.T, srv *server, p *proxy, s *Store)
+		happen func(t *testing.T, srv server, p *proxy, s *Store)
 	}{
-		{"restart", func(t *testing.T, srv *server, p *proxy, s *Store) {
-			srv.stop()
-			srv.start(t)
+		{"restart", func(t *testing.T, srv server, p *proxy, s *Store) {
+			srv.Stop()
+			srv.Start(t)
 		}},
-		{"server down for a while", func(t *testing.T, srv *server, p *proxy, s *Store) {
-			srv.stop()
+		{"server down for a while", func(t *testing.T, srv server, p *proxy, s *Store) {
+			srv.Stop()
 			go func() {
 				time.Sleep(3 * time.Second)
-				srv.start(t)
+				srv.Start(t)
 			}()
 		}},
-		{"connections cut", func(t *testing.T, srv *server, p *proxy, s *Store) { p.cut() }},
-		{"stalled", func(t *testing.T, srv *server, p *proxy, s *Store) {
-			srv.cmd.Process.Signal(syscall.SIGSTOP)
-			time.AfterFunc(2*s.quickly, func() { srv.cmd.Process.Signal(syscall.SIGCONT) })
+		{"connections cut", func(t *testing.T, srv server, p *proxy, s *Store) { p.cut() }},
+		{"stalled", func(t *testing.T, srv server, p *proxy, s *Store) {
+			srv.Signal(syscall.SIGSTOP)
+			time.AfterFunc(2*s.quickly, func() { srv.Signal(syscall.SIGCONT) })
 		}},
-		{"link down", func(t *testing.T, srv *server, p *proxy, s *Store) {
+		{"link down", func(t *testing.T, srv server, p *proxy, s *Store) {
 			p.down.Store(true)
 			time.AfterFunc(2*s.quickly, func() { p.down.Store(false) })
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			srv := newServer(t, t.TempDir())
-			p := newProxy(t, srv.address)
+			p := newProxy(t, srv.Address)
 			o := srv.options()
 			o.Endpoint = "http://" + p.Addr().String()
 			s := mustOpen(t, o)
@@ -159,7 +159,7 @@ func TestFaults(t *testing.T) {
 			if err := f.Commit(); err != nil {
 				t.Fatalf("Commit: %v", err)
 			}
-			if got, err := srv.read("crash/here/dump/vmcore"); err != nil || !bytes.Equal(got, want) {
+			if got, err := srv.Read("crash/here/dump/vmcore"); err != nil || !bytes.Equal(got, want) {
 				t.Errorf("the object has %d bytes, %v, want the %d that were written", len(got), err, len(want))
 			}
 		})
@@ -180,7 +180,7 @@ func TestDeadline(t *testing.T) {
 				t.Fatal(err)
 			}
 			mustWrite(t, f, make([]byte, firstPart))
-			srv.stop()
+			srv.Stop()
 			want := reason
 			time.AfterFunc(time.Second, func() {
 				if closed {
@@ -243,7 +243,7 @@ func TestLostAnswer(t *testing.T) {
 		var lost atomic.Int32
 		loser := httptest.NewServer(&httputil.ReverseProxy{
 			Rewrite: func(r *httputil.ProxyRequest) {
-				r.SetURL(&url.URL{Scheme: "http", Host: srv.address})
+				r.SetURL(&url.URL{Scheme: "http", Host: srv.Address})
 				r.Out.Host = r.In.Host // it is signed
 			},
 			ModifyResponse: func(r *http.Response) error {
@@ -263,7 +263,7 @@ func TestLostAnswer(t *testing.T) {
 		if err := f.Commit(); err != nil || lost.Load() == 0 {
 			t.Errorf("%d bytes: Commit = %v, %d answers lost", size, err, lost.Load())
 		}
-		if got, err := srv.read("crash/here/dump/vmcore"); err != nil || !bytes.Equal(got, want) {
+		if got, err := srv.Read("crash/here/dump/vmcore"); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("the object has %d bytes, %v, want %d", len(got), err, size)
 		}
 	}
@@ -293,7 +293,7 @@ func TestUnfinished(t *testing.T) {
 		}
 		return string(out)
 	}
-	base := "http://" + srv.address + "/" + bucket
+	base := "http://" + srv.Address + "/" + bucket
 	id := regexp.MustCompile(`<UploadId>(.*?)</UploadId>`).FindStringSubmatch(ask(base + "?uploads="))
 	if id == nil {
 		t.Fatal("the server has no unfinished upload")
@@ -307,7 +307,7 @@ func TestUnfinished(t *testing.T) {
 	}
 	list.WriteString("</CompleteMultipartUpload>")
 	ask("-X", "POST", "--data-binary", list.String(), object)
-	if got, err := srv.read("crash/here/dump/vmcore"); err != nil || !bytes.Equal(got, want) {
+	if got, err := srv.Read("crash/here/dump/vmcore"); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("the object has %d bytes, %v, want the %d that were written", len(got), err, len(want))
 	}
 }
@@ -340,7 +340,7 @@ func TestCredentials(t *testing.T) {
 	if err := mustCreate(t, mustMake(t, mustOpen(t, o), "dump"), "vmcore").Commit(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(srv.dir, bucket, "crash/here/dump/vmcore")); err != nil {
+	if _, err := os.Stat(filepath.Join(srv.Dir, bucket, "crash/here/dump/vmcore")); err != nil {
 		t.Error(err)
 	}
 	metadata.Close()

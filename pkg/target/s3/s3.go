@@ -117,28 +117,10 @@ const (
 
 // Open looks whether the bucket answers. Credentials that may not list it will do.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	u, err := url.Parse(o.Endpoint)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, fmt.Errorf("%.80q is no URL of an S3 service", o.Endpoint)
-	}
-	if !strings.HasSuffix(u.Hostname(), ".amazonaws.com") && o.Region == "" {
-		o.Region = "us-east-1"
-	}
 	s := &Store{o: o, wire: newWire(o.TLS), quickly: 30 * time.Second, slowly: 5 * time.Minute, made: map[string]bool{}}
-	lookup := minio.BucketLookupAuto // as Amazon wants it, and the path for others
-	if o.HostStyle {
-		lookup = minio.BucketLookupDNS
-	}
-	client, err := minio.New(u.Host, &minio.Options{
-		Creds:        o.credentials(),
-		Secure:       u.Scheme == "https",
-		Transport:    s.wire,
-		Region:       o.Region,
-		BucketLookup: lookup,
-		MaxRetries:   1,
-	})
+	client, err := o.Client(s.wire, 1)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", o.Endpoint, err)
+		return nil, err
 	}
 	s.api = minio.Core{Client: client}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -147,6 +129,34 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, fmt.Errorf("%v: %w", s, err)
 	}
 	return s, nil
+}
+
+// Client returns a client of the service, for those who do something else with the
+// bucket than to open it as a target. It tries each request so often.
+func (o Options) Client(transport http.RoundTripper, tries int) (*minio.Client, error) {
+	u, err := url.Parse(o.Endpoint)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, fmt.Errorf("%.80q is no URL of an S3 service", o.Endpoint)
+	}
+	if !strings.HasSuffix(u.Hostname(), ".amazonaws.com") && o.Region == "" {
+		o.Region = "us-east-1"
+	}
+	lookup := minio.BucketLookupAuto // as Amazon wants it, and the path for others
+	if o.HostStyle {
+		lookup = minio.BucketLookupDNS
+	}
+	client, err := minio.New(u.Host, &minio.Options{
+		Creds:        o.credentials(),
+		Secure:       u.Scheme == "https",
+		Transport:    transport,
+		Region:       o.Region,
+		BucketLookup: lookup,
+		MaxRetries:   tries,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Endpoint, err)
+	}
+	return client, nil
 }
 
 func (o Options) credentials() *credentials.Credentials {

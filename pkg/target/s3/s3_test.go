@@ -63,14 +63,14 @@ func noise(n int) []byte {
 func TestConformance(t *testing.T) {
 	srv := newServer(t, t.TempDir())
 	d := mustMake(t, mustOpen(t, srv.options()), "dump")
-	targettest.Run(t, d, func(name string) ([]byte, error) { return srv.read("crash/here/dump/" + name) })
+	targettest.Run(t, d, func(name string) ([]byte, error) { return srv.Read("crash/here/dump/" + name) })
 }
 
 func TestTLS(t *testing.T) {
 	pool, cert, key := certificate(t)
 	srv := newServer(t, t.TempDir(), "--cert", cert, "--key", key)
 	o := srv.options()
-	o.Endpoint = "https://" + srv.address
+	o.Endpoint = "https://" + srv.Address
 	if s, err := Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("with the system's roots, Open = %v, %v, want an error of the certificate", s, err)
 	}
@@ -81,7 +81,7 @@ func TestTLS(t *testing.T) {
 	if err := f.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := srv.read("crash/here/dump/vmcore"); err != nil || !bytes.Equal(got, want) {
+	if got, err := srv.Read("crash/here/dump/vmcore"); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("the object has %d bytes, %v, want the %d that were written", len(got), err, len(want))
 	}
 }
@@ -103,7 +103,7 @@ func TestSizes(t *testing.T) {
 		if err := f.Commit(); err != nil {
 			t.Fatalf("%d bytes: Commit: %v", size, err)
 		}
-		if got, err := srv.read("crash/here/" + name + "/file"); err != nil || !bytes.Equal(got, want) {
+		if got, err := srv.Read("crash/here/" + name + "/file"); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("the object has %d bytes, %v, want the %d that were written", len(got), err, size)
 		}
 	}
@@ -141,7 +141,7 @@ func TestAbort(t *testing.T) {
 	if err := f.Abort(); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := srv.read("crash/here/dump/dmesg-incomplete"); err != nil || string(got) != "half" {
+	if got, err := srv.Read("crash/here/dump/dmesg-incomplete"); err != nil || string(got) != "half" {
 		t.Errorf("what is left is %q, %v, want half", got, err)
 	}
 	f = mustCreate(t, d, "dmesg")
@@ -149,7 +149,7 @@ func TestAbort(t *testing.T) {
 	if err := f.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := srv.read("crash/here/dump/dmesg-incomplete"); !errors.Is(err, fs.ErrNotExist) {
+	if got, err := srv.Read("crash/here/dump/dmesg-incomplete"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("what was left is still there: %q, %v", got, err)
 	}
 }
@@ -175,8 +175,8 @@ func TestOverwrite(t *testing.T) {
 		if !errors.Is(err, fs.ErrExist) {
 			t.Errorf("the second: %v, want %v", err, fs.ErrExist)
 		}
-		name := strings.TrimPrefix(first.String(), "http://"+srv.address+"/"+bucket+"/")
-		if got, err := srv.read(name + "/vmcore"); err != nil || !bytes.Equal(got, want) {
+		name := strings.TrimPrefix(first.String(), "http://"+srv.Address+"/"+bucket+"/")
+		if got, err := srv.Read(name + "/vmcore"); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("the object is not the first one's: %d bytes, %v", len(got), err)
 		}
 	}
