@@ -212,7 +212,8 @@ func Faults() []Fault {
 			Said:    []string{"mount: failed", "result=failed"}},
 		{Group: disk, Name: "journal",
 			What:  "The target was mounted and being written when the machine crashed",
-			Steps: []string{"mount ext4 /dev/vda /var"}, Saved: All},
+			Steps: []string{"mount ext4 /dev/vda /var"}, Saved: All,
+			Log: []string{"EXT4-fs (vda): recovery complete"}},
 
 		{Group: network, Name: "network-down",
 			What:    "The cable of the network card is pulled out when the machine crashes; the next target is a disk",
@@ -297,7 +298,8 @@ func Faults() []Fault {
 			Said: []string{"elfcorehdr=0x1af000000 "}},
 		{Group: manner, Name: "clock",
 			What: "The clock says 1970",
-			Qemu: []string{"-rtc", "base=1970-01-01T00:00:00"}, Saved: All},
+			Qemu: []string{"-rtc", "base=1970-01-01T00:00:00"}, Saved: All,
+			Log: []string{"core: the crashed machine's clock was wrong"}},
 
 		{Group: again, Name: "second-run", Quick: true,
 			What:    "The run before this one was cut short by a panic",
