@@ -5,6 +5,7 @@
 package http
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -23,11 +24,19 @@ import (
 // Commit. Servers keep what comes elsewhere until the body has ended as it should,
 // so a file that breaks off is not there at all. Whoever wants to go on after that
 // starts over.
+//
+// The request begins when there is something to send: many servers wait no longer
+// than a minute for more of a body, and files are created, or have got their
+// header, long before the rest is known.
 type putFile struct {
-	ctx  context.Context
-	dir  *Dir
-	url  *url.URL
-	body *io.PipeWriter
+	ctx     context.Context
+	dir     *Dir
+	url     *url.URL
+	held    *bufio.Writer // what is not sent yet, in front of body
+	begun   bool          // the request is
+	request *http.Request
+	source  *io.PipeReader // its body
+	body    *io.PipeWriter
 	// answer gets what became of the request.
 	answer chan error
 	closed bool
@@ -45,17 +54,41 @@ func (d *Dir) createPut(ctx context.Context, name string) (target.File, error) {
 	}
 	ctx, f.cancel = context.WithCancelCause(ctx)
 	context.AfterFunc(d.store.ctx, func() { f.cancel(os.ErrClosed) })
-	reader, writer := io.Pipe()
-	f.body = writer
+	f.source, f.body = io.Pipe()
+	f.held = bufio.NewWriterSize((*putBody)(f), maxHeld)
 	header := http.Header{"If-None-Match": {"*"}, "Content-Type": {"application/octet-stream"}}
-	request, err := d.store.request(ctx, "PUT", f.url, header, reader)
-	if err != nil {
+	var err error
+	if f.request, err = d.store.request(ctx, "PUT", f.url, header, f.source); err != nil {
 		return nil, err
 	}
-	f.moved.Store(time.Now().UnixNano())
-	go f.send(request, reader)
-	go f.watch(ctx)
 	return f, nil
+}
+
+// maxHeld is how much is held back, in bytes: more than the first headers of a dump.
+const maxHeld = 64 << 10
+
+// begin begins the request, if nobody has.
+func (f *putFile) begin() {
+	if f.begun {
+		return
+	}
+	f.begun = true
+	f.moved.Store(time.Now().UnixNano())
+	go f.send(f.request, f.source)
+	go f.watch(f.request.Context())
+}
+
+// putBody is a file as its buffer sees it: what is written to it goes to the server.
+type putBody putFile
+
+// Write implements io.Writer.
+func (b *putBody) Write(p []byte) (int, error) {
+	f := (*putFile)(b)
+	f.begin()
+	f.moved.Store(time.Now().UnixNano())
+	n, err := f.body.Write(p)
+	f.moved.Store(0) // it is not the server that is slow until the next write
+	return n, err
 }
 
 // checkFree looks whether there is a file of that name already. The header that
@@ -133,9 +166,7 @@ func (f *putFile) Write(p []byte) (int, error) {
 	if f.ctx.Err() != nil {
 		return 0, fmt.Errorf("%v: %w", f, context.Cause(f.ctx))
 	}
-	f.moved.Store(time.Now().UnixNano())
-	n, err := f.body.Write(p)
-	f.moved.Store(0) // it is not the server that is slow until the next write
+	n, err := f.held.Write(p)
 	if err != nil {
 		return n, fmt.Errorf("%v: %w", f, f.why(err))
 	}
@@ -164,6 +195,8 @@ func (f *putFile) Commit() error {
 		return fmt.Errorf("%v: %w", f, context.Cause(f.ctx))
 	}
 	f.closed = true
+	f.begin()
+	_ = f.held.Flush() // if that fails, the answer says why
 	f.moved.Store(time.Now().UnixNano())
 	f.body.Close()
 	err := <-f.answer
@@ -182,7 +215,9 @@ func (f *putFile) Abort() error {
 	f.closed = true
 	f.body.CloseWithError(errors.New("the file was given up"))
 	f.cancel(nil)
-	<-f.answer
+	if f.begun {
+		<-f.answer
+	}
 	return fmt.Errorf("%v: %w", f, target.ErrNothingKept)
 }
 

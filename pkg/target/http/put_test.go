@@ -314,3 +314,34 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestPutPatience has a server that waits for a body for a second only. A file for
+// whose contents the run is not ready yet must not need it to.
+func TestPutPatience(t *testing.T) {
+	s := newNginx(t, "")
+	conf := filepath.Join(s.dir, "conf")
+	text, err := os.ReadFile(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(conf, bytes.Replace(text, []byte("access_log off;"), []byte("access_log off; client_body_timeout 1s;"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.stop()
+	s.start(t)
+	dir := open(t, Options{URL: s.url("")})
+	report, err := dir.Create(t.Context(), "kdump.log", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(3 * time.Second)
+	if _, err := report.Write([]byte("late")); err != nil {
+		t.Fatal(err)
+	}
+	if err := report.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(s.data, "dump/kdump.log")); err != nil || string(got) != "late" {
+		t.Errorf("kdump.log has %q, %v, want late", got, err)
+	}
+}
