@@ -31,7 +31,7 @@ var layers = []struct {
 }
 
 // testSupport is imported by tests, and by vmtest, alone.
-var testSupport = []string{"pkg/coretest", "pkg/target/targettest", "pkg/target/ssh/sshdtest", "pkg/target/s3/s3test"}
+var testSupport = []string{"pkg/coretest", "pkg/target/targettest", "pkg/target/servertest", "pkg/target/ssh/sshdtest", "pkg/target/s3/s3test"}
 
 // pkg is what go list says of a package.
 type pkg struct {

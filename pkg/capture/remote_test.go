@@ -5,52 +5,121 @@ package capture
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/ukdump/ukdump/pkg/receiver"
+	"github.com/ukdump/ukdump/pkg/target/s3/s3test"
+	"github.com/ukdump/ukdump/pkg/target/servertest"
+	"github.com/ukdump/ukdump/pkg/target/ssh/sshdtest"
 )
 
-// TestSameDump saves the memory of a real machine to a disk, to a server with SSH
-// and to kdumprecv. It has to be the same dump, byte for byte.
+// TestSameDump saves the memory of a real machine to a disk and to a server of each
+// kind. It has to be the same dump, byte for byte.
 func TestSameDump(t *testing.T) {
 	core := realCore(t)
 	image := newDisk(t, 1<<30, "mkfs.ext4", "-q", "-F")
-	save := func(conf string) {
+	save := func(t *testing.T, conf string) {
 		t.Helper()
 		r, console := testRun(fakeMachine(t, core, conf))
 		if s := r.carryOutAll(initial(r.machine)); s.outcome().result() != "ok" {
 			t.Fatalf("%s: result %s, want ok\n%s", conf, s.outcome().result(), console)
 		}
 	}
-	save("ext4 UUID=" + uuid(t, image) + "\n")
+	save(t, "ext4 UUID="+uuid(t, image)+"\n")
 	want := files(t, image, "var/crash")["vmcore"]
 
-	for name, start := range map[string]func(*testing.T) (conf, dumps string){"ssh": startSSH, "kdumprecv": startReceiver} {
+	for name, start := range map[string]func(*testing.T) remote{
+		"ssh": startSSH, "nfs": startNFS, "put": startPut, "kdumprecv": startReceiver, "s3": startS3,
+	} {
 		t.Run(name, func(t *testing.T) {
-			conf, dumps := start(t)
-			save("machine tested\n" + conf)
-			found, err := filepath.Glob(filepath.Join(dumps, "tested-*/vmcore"))
-			if err != nil || len(found) != 1 {
-				t.Fatalf("the server has the dumps %q, %v, want one", found, err)
-			}
-			got, err := os.ReadFile(found[0])
-			if err != nil || !bytes.Equal(got, want) {
-				t.Errorf("the server has %d bytes, %v, not the same as the %d on the disk", len(got), err, len(want))
+			server := start(t)
+			save(t, "machine tested\n"+server.conf)
+			if got := readDump(t, server.dumps); !bytes.Equal(got, want) {
+				t.Errorf("the server has %d bytes, not the same as the %d on the disk", len(got), len(want))
 			}
 		})
 	}
 }
 
-// startReceiver starts what kdumprecv is, and returns the lines of kdump.conf for it.
-func startReceiver(t *testing.T) (conf, dumps string) {
+// readDump returns the only dump below dir, as makedumpfile makes it of a flattened
+// one.
+func readDump(t *testing.T, dir string) []byte {
+	t.Helper()
+	found, _ := filepath.Glob(filepath.Join(dir, "tested-*/vmcore"))
+	flat, _ := filepath.Glob(filepath.Join(dir, "tested-*/vmcore.flat"))
+	if len(found)+len(flat) != 1 {
+		t.Fatalf("%s has the dumps %q and %q, want one", dir, found, flat)
+	}
+	if flat != nil {
+		in, err := os.Open(flat[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		found = []string{filepath.Join(t.TempDir(), "vmcore")}
+		cmd := exec.Command(makedumpfile(t), "-R", found[0])
+		cmd.Stdin = in
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("makedumpfile -R: %v\n%s", err, out)
+		}
+	}
+	dump, err := os.ReadFile(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dump
+}
+
+// makedumpfile returns where it is, installed or fetched by make tools.
+func makedumpfile(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"makedumpfile", "../../build/tools/makedumpfile-bookworm"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Skip("no makedumpfile here")
+	return ""
+}
+
+// remote is a server for the test.
+type remote struct {
+	conf  string // lines of kdump.conf
+	dumps string // where the directories of dumps are
+}
+
+func startSSH(t *testing.T) remote {
+	s := sshdtest.New(t)
+	known := s.Path("known_hosts")
+	if err := os.WriteFile(known, []byte(sshdtest.Host(s.Port)+" "+s.Public(t, "host")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dumps := s.Path("dumps")
+	return remote{fmt.Sprintf("ssh %s@127.0.0.1:%d\npath %s\nsshkey %s\nssh_known_hosts %s\n",
+		s.User, s.Port, dumps, s.Path("client"), known), dumps}
+}
+
+func startNFS(t *testing.T) remote {
+	if known, err := os.ReadFile("/proc/filesystems"); err != nil || !strings.Contains(string(known), "\tnfs4\n") {
+		t.Skip("this kernel has no NFS, or has not loaded it (modprobe nfs)")
+	}
+	s := servertest.Ganesha(t, "")
+	return remote{"nfs 127.0.0.1:/srv\npath /dumps\n", filepath.Join(s.Store, "dumps")}
+}
+
+func startPut(t *testing.T) remote {
+	s := servertest.Nginx(t, "")
+	return remote{fmt.Sprintf("http https://127.0.0.1:%d/\ntls_pin %s\n", s.Port, s.Pin), filepath.Join(s.Store, "dumps")}
+}
+
+// startReceiver starts what kdumprecv is.
+func startReceiver(t *testing.T) remote {
 	dir := t.TempDir()
 	recv, err := receiver.New(receiver.Options{Dir: dir, Machine: func(*http.Request) (string, error) { return "web1", nil }})
 	if err != nil {
@@ -61,67 +130,13 @@ func startReceiver(t *testing.T) (conf, dumps string) {
 		server.Close()
 		recv.Close()
 	})
-	return "http " + server.URL + "/\n", filepath.Join(dir, "web1")
+	return remote{"http " + server.URL + "/\n", filepath.Join(dir, "web1")}
 }
 
-// startSSH starts an OpenSSH server, and returns the lines of kdump.conf for it.
-func startSSH(t *testing.T) (conf, dumps string) {
-	const sshd = "/usr/sbin/sshd"
-	if _, err := os.Stat(sshd); err != nil {
-		t.Skip(err)
-	}
-	if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
-		t.Skip(err)
-	}
-	me, err := user.Current()
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	listener.Close()
-	dir := t.TempDir()
-	for _, key := range []string{"host", "key"} {
-		if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(dir, key)).CombinedOutput(); err != nil {
-			t.Skipf("ssh-keygen: %v\n%s", err, out)
-		}
-	}
-	host, err := os.ReadFile(filepath.Join(dir, "host.pub"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, text := range map[string]string{
-		"known": fmt.Sprintf("[127.0.0.1]:%d %s", port, host),
-		"config": fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %[2]s/host\nAuthorizedKeysFile %[2]s/key.pub\n"+
-			"PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nSubsystem sftp internal-sftp\n", port, dir),
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var log bytes.Buffer
-	server := exec.Command(sshd, "-D", "-e", "-f", filepath.Join(dir, "config"))
-	server.Stderr = &log
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		server.Process.Kill()
-		server.Wait()
-	})
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			conn.Close()
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Skipf("sshd does not start here: %v", err)
-		}
-	}
-	return fmt.Sprintf("ssh %s@127.0.0.1:%d\npath %[3]s/dumps\nsshkey %[3]s/key\nssh_known_hosts %[3]s/known\n",
-		me.Username, port, dir), filepath.Join(dir, "dumps")
+func startS3(t *testing.T) remote {
+	s := servertest.New(t, "")
+	store := s3test.New(t, s.Store, "--cert", s.Path("cert.pem"), "--key", s.Path("key.pem"))
+	s.Write(t, "credentials", "[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", s3test.Access, s3test.Secret)
+	return remote{fmt.Sprintf("s3 https://%s/%s\ntls_ca %s\ns3_credentials %s\n", store.Address, s3test.Bucket, s.Path("cert.pem"), s.Path("credentials")),
+		filepath.Join(s.Store, s3test.Bucket)}
 }

@@ -202,3 +202,10 @@ func (s *Server) Signal(signal syscall.Signal) {
 		syscall.Kill(pid, signal)
 	}
 }
+
+// Freeze has the server do nothing any more, neither for its connections nor for
+// new ones.
+func (s *Server) Freeze() {
+	s.cmd.Process.Signal(syscall.SIGSTOP)
+	s.Signal(syscall.SIGSTOP)
+}
