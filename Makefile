@@ -14,7 +14,8 @@
 #   make test-race     the same under the race detector
 #   make test-readers  our dumps of real cores against makedumpfile, crash, drgn
 #   make test-vm       machines in QEMU that crash with ukdump armed
-#   make test-faults   all of docs/reliability.md, whose table it writes
+#   make test-faults   all of docs/reliability.md, whose table it writes, and all
+#                      troubles with servers
 #   make fuzz          each fuzz target for FUZZTIME, the readers and codecs of
 #                      files from elsewhere for READER_FUZZTIME
 #   make bench         measure ourselves against makedumpfile, see
@@ -122,7 +123,7 @@ test-vm: build rescue tools debug headers
 	$(MAKE) -j2 -O test-vm-dumps test-vm-faults
 
 test-vm-dumps:
-	$(VMTEST) -run 'Capture|MemUsage|Small|Share|Hooks|Targets|Raw|Network|NFS|Web|SSH|S3'
+	$(VMTEST) -run 'Capture|MemUsage|Small|Share|Hooks|Targets|Raw|Network|Remote'
 
 test-vm-faults:
 	$(VMTEST) -run Faults
@@ -132,8 +133,8 @@ headers: kernels
 	vmtest/fetch headers bookworm
 	vmtest/fetch kernel trixie
 
-test-faults: build rescue headers
-	UKDUMP_FAULTS=all $(VMTEST) -run Faults | $(SUMMARY)
+test-faults: build rescue tools debug headers
+	UKDUMP_FAULTS=all $(VMTEST) -run 'Faults|Remote' | $(SUMMARY)
 	$(GO) run ./vmtest/reliability
 
 # Codecs that Debian's programs lack can be had from another: BENCH='-makedumpfile PATH'.

@@ -136,7 +136,12 @@ var indent = regexp.MustCompile(`(?m)^ +`)
 func checkSaved(t *testing.T, k Kernel, console *Console, dir string) {
 	t.Helper()
 	wantSaid(t, console, "ukdump: result=ok ", "ukdump: end action=reboot")
-	dump := onlyDump(t, dir)
+	checkWhole(t, k, onlyDump(t, dir))
+}
+
+// checkWhole checks the directory of a dump that was saved as a whole.
+func checkWhole(t *testing.T, k Kernel, dump string) {
+	t.Helper()
 	wantFiles(t, dump, "kdump.log", "vmcore", "vmcore-dmesg.txt")
 
 	log := readFile(t, filepath.Join(dump, "vmcore-dmesg.txt"))

@@ -58,9 +58,11 @@ type Fault struct {
 	// Crash replaces the steps that crash the machine.
 	Crash []string
 	// When the machine says this, the host has QEMU Do something; if there is nothing
-	// to do, the server is killed.
-	When string
-	Do   func(*Monitor) error
+	// to do, the server is killed, or Freezes: it still gets connections, and says
+	// nothing.
+	When    string
+	Do      func(*Monitor) error
+	Freezes bool
 	// Earlier are values of Capture for crashes of the same machine before. "reset"
 	// is for a capture run that the host cuts short.
 	Earlier []string
@@ -87,9 +89,14 @@ type Fault struct {
 // Server is a server that a machine finds in its network.
 type Server string
 
-// The servers.
+// The servers. All but the last are targets: the first one, if Target does not say
+// where they are.
 const (
-	NFSServer    Server = "NFS"    // at 10.0.2.2
+	SSHServer    Server = "ssh"
+	NFSServer    Server = "nfs" // at 10.0.2.2
+	PutServer    Server = "put"
+	TusServer    Server = "tus"
+	S3Server     Server = "s3"
 	SilentServer Server = "silent" // on NFS's port of 10.0.2.100; takes connections, and says nothing
 )
 

@@ -149,7 +149,7 @@ func crashFault(t *testing.T, f *Fault, root faultRoot, disk, capture string) ti
 	dir := t.TempDir()
 	monitor := filepath.Join(dir, "monitor")
 	m := Machine{
-		Kernel: root.kernel, Root: root.image, Steps: f.steps(),
+		Kernel: root.kernel, Root: root.image,
 		MemoryMiB: or(f.MemoryMiB, 1024), Crashkernel: f.Crashkernel,
 		Args: append(faultArgs(t, f, disk), "-qmp", "unix:"+monitor),
 	}
@@ -158,12 +158,13 @@ func crashFault(t *testing.T, f *Fault, root faultRoot, disk, capture string) ti
 	}
 	when, do := f.When, f.Do
 	if f.Network {
-		network, kill := serveFault(t, f)
+		network, end := serveFault(t, f)
 		m.Args = append(m.Args, network...)
 		if do == nil {
-			do = func(*Monitor) error { kill(); return nil }
+			do = func(*Monitor) error { end(); return nil }
 		}
 	}
+	m.Steps = f.steps()
 	if capture == byReset {
 		when, do = "ukdump: dump: ", func(m *Monitor) error { return m.Execute("system_reset", nil) }
 	}
@@ -240,21 +241,28 @@ func crashFault(t *testing.T, f *Fault, root faultRoot, disk, capture string) ti
 }
 
 // serveFault starts the server of a fault, and returns the arguments of QEMU for
-// the network, and what kills the server.
-func serveFault(t *testing.T, f *Fault) (args []string, kill func()) {
+// the network, and what is the end of the server. The fault gets to know the way to
+// the server.
+func serveFault(t *testing.T, f *Fault) (args []string, end func()) {
 	t.Helper()
-	switch f.Server {
-	case NFSServer:
-		return Network(NIC{}), serveNFS(t).stop
-	case SilentServer:
+	if f.Server == SilentServer {
 		listener, err := net.Listen("tcp", "127.0.0.1:0") // connections wait to be accepted
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { listener.Close() })
-		return Network(NIC{Net: fmt.Sprintf("%s,guestfwd=tcp:10.0.2.100:%d-tcp:%v", UserNet, nfsPort, listener.Addr())}), nil
+		return Network(NIC{Net: fmt.Sprintf("%s,guestfwd=tcp:10.0.2.100:%d-tcp:%v", UserNet, 2049, listener.Addr())}), nil
 	}
-	return Network(NIC{}), nil
+	if f.Server != "" {
+		p := peers[f.Server](t, "")
+		f.Target = or(f.Target, strings.Join(p.target, "|"))
+		f.Steps = append(p.steps, f.Steps...)
+		end = p.Stop
+		if f.Freezes {
+			end = p.freeze
+		}
+	}
+	return Network(NIC{}), end
 }
 
 // watch follows what happens to the machine, until it ends, and returns what

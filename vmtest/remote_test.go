@@ -1,0 +1,286 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package vmtest
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ukdump/ukdump/pkg/target/servertest"
+	"github.com/ukdump/ukdump/pkg/target/ssh/sshdtest"
+)
+
+// trouble is what is in the way of a dump to a peer.
+type trouble struct {
+	args []string                                // of QEMU
+	size string                                  // of the peer's disk
+	act  func(t *testing.T, p *peer, m *Monitor) // in the middle of the dump
+	// refused has the machine try targets first that are not to have the dump: one
+	// whose name nobody knows, and one that is not the server that was expected.
+	refused bool
+}
+
+// noSuchName is no name of a host (RFC 6761).
+const noSuchName = "no.such.name.invalid"
+
+var troubles = map[string]trouble{
+	"refused": {refused: true},
+	"restarted": {act: func(t *testing.T, p *peer, _ *Monitor) {
+		p.Stop()
+		p.Start(t)
+	}},
+	"link down": {act: func(t *testing.T, _ *peer, m *Monitor) {
+		out := m.SetLink("nic0", false)
+		time.Sleep(20 * time.Second)
+		if err := errors.Join(out, m.SetLink("nic0", true)); err != nil {
+			t.Errorf("the cable: %v", err)
+		}
+	}},
+	// Connections, but not the server. One that does nothing at all is in the table
+	// of faults, for each kind.
+	"stalled": {act: func(_ *testing.T, p *peer, _ *Monitor) { p.server.(*sshdtest.Server).Signal(syscall.SIGSTOP) }},
+	"full":    {size: "96m"},
+	"clock":   {args: []string{"-rtc", "base=2001-02-03T04:05:06"}},
+}
+
+// TestRemote saves dumps across the network, to each kind of server and in spite
+// of each trouble. If the server cannot have the dump, the next target, a disk,
+// gets it. Without UKDUMP_FAULTS=all only a part of this is tried.
+func TestRemote(t *testing.T) {
+	begin(t)
+	ukdump(t)
+	k := needKernel(t, suites()[0])
+	root, err := MakeRoot(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		server  Server
+		trouble string
+		quick   bool
+		next    bool     // the disk gets the dump
+		log     []string // texts in kdump.log
+	}{
+		{SSHServer, "refused", true, false, []string{"no such host", "another machine that pretends"}},
+		{SSHServer, "restarted", false, false, nil},
+		{SSHServer, "link down", false, false, nil},
+		{SSHServer, "stalled", false, false, nil},
+		{SSHServer, "full", false, false, []string{"no space left", "trying dump level 31"}},
+
+		{NFSServer, "refused", false, false, []string{"no such host"}},
+		{NFSServer, "restarted", true, false, nil},
+		{NFSServer, "link down", false, false, nil},
+		{NFSServer, "full", true, false, []string{"no space left", "trying dump level 31"}},
+
+		{PutServer, "refused", true, false, []string{"no such host", "not the pinned one"}},
+		{PutServer, "restarted", true, false, []string{"dump: failed", "none has taken the dump"}},
+		{PutServer, "link down", false, false, nil},
+		{PutServer, "full", false, true, []string{"dump: failed"}},
+
+		{TusServer, "refused", true, false, []string{"no such host", "certificate signed by unknown authority"}},
+		{TusServer, "restarted", true, false, nil},
+		{TusServer, "link down", false, false, nil},
+		{TusServer, "full", false, true, []string{"dump: failed", "507"}},
+
+		{S3Server, "refused", true, false, []string{"no such host", "not the pinned one"}},
+		{S3Server, "restarted", false, false, nil},
+		{S3Server, "link down", true, false, nil},
+		{S3Server, "full", false, true, []string{"dump: failed"}},
+		{S3Server, "clock", false, false, []string{"the clock is wrong"}},
+	} {
+		t.Run(string(test.server)+" "+test.trouble, func(t *testing.T) {
+			if !test.quick && os.Getenv("UKDUMP_FAULTS") != "all" {
+				t.Skip("make test-faults runs this (it sets UKDUMP_FAULTS=all)")
+			}
+			trouble := troubles[test.trouble]
+			p := peers[test.server](t, trouble.size)
+			m := Machine{Kernel: k, Root: root, MemoryMiB: 1024, Args: slices.Concat(Network(NIC{}), trouble.args)}
+			disk := filepath.Join(t.TempDir(), "disk")
+			m.Steps = AttachNetwork()
+			if test.next {
+				if err := MakeDisk(disk, "ext4", "512M", mkfs["ext4"]...); err != nil {
+					t.Fatal(err)
+				}
+				m.Virtio, m.Steps = []string{disk}, append(m.Steps, AttachVirtio("ext4")...)
+			}
+			m.Steps = slices.Concat(m.Steps, p.steps, []string{
+				"write /etc/kdump.conf " + strings.Join(remoteConf(p, trouble, test.next), "|"),
+				kdumpctl + "build", kdumpctl + "load", "fill 256", "crash"})
+			console := crashAmid(t, &m, p, trouble.act)
+
+			wantSaid(t, console, "ukdump: result=ok ", "ukdump: end action=reboot")
+			where := p.saved
+			if test.next {
+				wantNoDump(t, where)
+				where = t.TempDir()
+				if err := readExt4(disk, where); err != nil {
+					t.Fatal(err)
+				}
+				where = filepath.Join(where, "var/crash")
+			}
+			dump := wholeDump(t, where)
+			if p.flat && !test.next {
+				unflatten(t, k, dump)
+			}
+			checkWhole(t, k, dump)
+			log := readFile(t, filepath.Join(dump, "kdump.log"))
+			for _, text := range test.log {
+				if !strings.Contains(log, text) {
+					t.Errorf("kdump.log does not have %q", text)
+				}
+			}
+			wantInTime(t, log, trouble.refused || test.next)
+		})
+	}
+}
+
+// wholeDump returns the only directory of a complete dump. Tries before it may have
+// left others with the kernel log.
+func wholeDump(t *testing.T, dir string) string {
+	t.Helper()
+	dumps := slices.Concat(glob(t, filepath.Join(dir, "*/vmcore")), glob(t, filepath.Join(dir, "*/vmcore.flat")))
+	if len(dumps) != 1 {
+		t.Fatalf("%s has the dumps %q, want one", dir, dumps)
+	}
+	return filepath.Dir(dumps[0])
+}
+
+// unflatten has makedumpfile make the usual dump of a flattened one.
+func unflatten(t *testing.T, k Kernel, dir string) {
+	t.Helper()
+	flat, err := os.Open(filepath.Join(dir, "vmcore.flat"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer flat.Close()
+	cmd := exec.Command(needTool(t, "makedumpfile", k.Suite), "-R", filepath.Join(dir, "vmcore"))
+	cmd.Stdin = flat
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("makedumpfile -R: %v\n%s", err, out)
+	}
+	if err := os.Remove(flat.Name()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// remoteConf returns the lines of kdump.conf.
+func remoteConf(p *peer, trouble trouble, next bool) []string {
+	// Beyond level 31 there is enough to be in the middle of for a while. A snapshot
+	// of the network needs to know the names.
+	conf := []string{"machine tested", "network eth0 dhcp", "core_collector makedumpfile -l -d 0"}
+	if trouble.refused {
+		conf = append(conf, "target_timeout 1m")
+		for _, line := range p.target {
+			conf = append(conf, strings.Replace(line, "10.0.2.2", noSuchName, 1))
+		}
+		conf = append(conf, p.wrong...)
+	}
+	conf = append(conf, p.target...)
+	if next {
+		conf = append(conf, "target_timeout 1m", "ext4 UUID="+uuid)
+	}
+	return conf
+}
+
+// crashAmid has the machine crash and reboot, and acts in the middle of its dump to
+// the peer.
+func crashAmid(t *testing.T, m *Machine, p *peer, act func(*testing.T, *peer, *Monitor)) *Console {
+	t.Helper()
+	listener, args, err := ListenMonitor(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	m.Args = append(m.Args, args...)
+	ended, acted := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(acted)
+		monitor, _, err := Listen(listener)
+		if err != nil {
+			t.Errorf("QEMU's monitor: %v", err)
+			return
+		}
+		if act == nil {
+			return
+		}
+		for servertest.Stored(p.store) < 8<<20 {
+			select {
+			case <-ended:
+				t.Error("the dump was over before anything happened to it")
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+		act(t, p, monitor)
+	}()
+	console, err := m.Run()
+	close(ended)
+	logConsole(t, console)
+	if err != nil {
+		t.Fatalf("the machine did not end by itself: %v", err)
+	}
+	<-acted
+	return console
+}
+
+// wantNoDump requires that a peer has no dump under the name of a complete one, but
+// the kernel log, which is saved before.
+func wantNoDump(t *testing.T, dir string) {
+	t.Helper()
+	for _, name := range []string{"vmcore", "vmcore.flat"} {
+		if dumps := glob(t, filepath.Join(dir, "*", name)); dumps != nil {
+			t.Errorf("the server has %q, as if that were complete", dumps)
+		}
+	}
+	if logs := glob(t, filepath.Join(dir, "*/vmcore-dmesg.txt")); len(logs) == 0 {
+		t.Errorf("the server has no kernel log in %s", dir)
+	}
+}
+
+// wantInTime requires of kdump.log that no target had more time than it is said to
+// have, but for what is done in the end: a dump is ended, kdump.log saved, and the
+// target closed. A run with several targets says it of each.
+func wantInTime(t *testing.T, log string, several bool) {
+	t.Helper()
+	const ending = time.Minute
+	var began, budget time.Duration
+	target := ""
+	for line := range strings.Lines(log) {
+		stamp, text, ok := logged(line)
+		if !ok {
+			break // of what the run did
+		}
+		if target != "" && stamp-began > budget+ending {
+			t.Fatalf("kdump.log: target %s had more than %v: %s", target, budget, line)
+		}
+		if begun := targetBegun.FindStringSubmatch(text); begun != nil {
+			var err error
+			if budget, err = time.ParseDuration(begun[2]); err != nil {
+				t.Fatal(err)
+			}
+			began, target = stamp, begun[1]
+		}
+	}
+	if several && target == "" {
+		t.Error("kdump.log does not say how much time the targets have")
+	}
+}
+
+var targetBegun = regexp.MustCompile(`^target: (\d+ of \d+): .*, for at most (\S+)`)
+
+// logged splits a line of kdump.log into its time since the start of the run and
+// its text.
+func logged(line string) (time.Duration, string, bool) {
+	stamp, text, ok := strings.Cut(strings.TrimPrefix(line, "["), "] ")
+	seconds, err := strconv.ParseFloat(strings.TrimSpace(stamp), 64)
+	return time.Duration(seconds * float64(time.Second)), text, ok && err == nil
+}
