@@ -91,7 +91,7 @@ func TestRemote(t *testing.T) {
 		{TusServer, "link down", false, false, nil},
 		{TusServer, "full", false, true, []string{"dump: failed", "507"}},
 
-		{S3Server, "refused", true, false, []string{"no such host", "not the pinned one"}},
+		{S3Server, "refused", false, false, []string{"no such host", "not the pinned one"}},
 		{S3Server, "restarted", false, false, nil},
 		{S3Server, "link down", true, false, nil},
 		{S3Server, "full", false, true, []string{"dump: failed"}},
