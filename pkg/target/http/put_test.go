@@ -5,102 +5,55 @@ package http
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ukdump/ukdump/pkg/target"
+	"github.com/ukdump/ukdump/pkg/target/servertest"
 	"github.com/ukdump/ukdump/pkg/target/targettest"
 )
 
-// nginx is a web server of the test's own that takes PUT requests.
+// nginx is a web server that takes PUT requests.
 type nginx struct {
-	dir  string
+	*servertest.Server
 	data string // where files go to
-	port int
-	cmd  *exec.Cmd
 }
 
-// newNginx starts a server, or skips. A certificate makes it one for https.
-func newNginx(t testing.TB, certificate string) *nginx {
+// newNginx starts a server, or skips. A size is that of its disk.
+func newNginx(t testing.TB, size string) *nginx {
 	t.Helper()
-	program, err := exec.LookPath("nginx")
+	s := servertest.Nginx(t, size)
+	return &nginx{s, filepath.Join(s.Store, "dumps")}
+}
+
+func (s *nginx) url(path string) string { return fmt.Sprintf("https://127.0.0.1:%d/%s", s.Port, path) }
+
+// options are for a store that trusts the server.
+func (s *nginx) options(t testing.TB, path string) Options {
+	t.Helper()
+	return Options{URL: s.url(path), TLS: trust(t, s.Server)}
+}
+
+// trust returns a configuration that trusts the server and nobody else.
+func trust(t testing.TB, s *servertest.Server) *tls.Config {
+	t.Helper()
+	certificate, err := os.ReadFile(s.Path("cert.pem"))
 	if err != nil {
-		t.Skip("no nginx here (Debian: nginx-light)")
-	}
-	s := &nginx{dir: t.TempDir(), port: freePort(t)}
-	s.data = filepath.Join(s.dir, "data")
-	tlsLines, listen := "", fmt.Sprintf("127.0.0.1:%d", s.port)
-	if certificate != "" {
-		listen += " ssl"
-		tlsLines = fmt.Sprintf("ssl_certificate %[1]s; ssl_certificate_key %[1]s;", certificate)
-	}
-	conf := fmt.Sprintf(`
-daemon off; master_process off; pid %[1]s/pid; error_log %[1]s/error.log;
-events {}
-http {
-	access_log off; client_body_temp_path %[1]s/body; client_max_body_size 0; proxy_temp_path %[1]s/proxy;
-	fastcgi_temp_path %[1]s/fcgi; uwsgi_temp_path %[1]s/uwsgi; scgi_temp_path %[1]s/scgi;
-	server {
-		listen %[2]s; root %[3]s; %[4]s
-		location / { dav_methods PUT; create_full_put_path on; dav_access user:rw; }
-	}
-}
-`, s.dir, listen, s.data, tlsLines)
-	if err := os.WriteFile(filepath.Join(s.dir, "conf"), []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(s.data, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	s.cmd = exec.Command(program, "-c", filepath.Join(s.dir, "conf"), "-p", s.dir)
-	s.start(t)
-	t.Cleanup(s.stop)
-	return s
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(certificate)
+	return &tls.Config{RootCAs: roots}
 }
-
-func (s *nginx) start(t testing.TB) {
-	t.Helper()
-	s.cmd = exec.Command(s.cmd.Args[0], s.cmd.Args[1:]...)
-	var stderr bytes.Buffer
-	s.cmd.Stderr = &stderr
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port))
-		if err == nil {
-			c.Close()
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("nginx does not start: %v\n%s", err, &stderr)
-		}
-	}
-}
-
-func (s *nginx) stop() {
-	s.cmd.Process.Kill()
-	s.cmd.Wait()
-}
-
-func (s *nginx) url(path string) string { return fmt.Sprintf("http://127.0.0.1:%d/%s", s.port, path) }
 
 func freePort(t testing.TB) int {
 	t.Helper()
@@ -129,7 +82,7 @@ func open(t testing.TB, o Options) target.Target {
 
 func TestPutConformance(t *testing.T) {
 	s := newNginx(t, "")
-	targettest.Run(t, open(t, Options{URL: s.url("")}), func(name string) ([]byte, error) {
+	targettest.Run(t, open(t, s.options(t, "")), func(name string) ([]byte, error) {
 		return os.ReadFile(filepath.Join(s.data, "dump", name))
 	})
 }
@@ -137,7 +90,7 @@ func TestPutConformance(t *testing.T) {
 // TestSingleFile puts a dump where a URL says, and nothing else.
 func TestSingleFile(t *testing.T) {
 	s := newNginx(t, "")
-	dir := open(t, Options{URL: s.url("one/object?signature=secret")})
+	dir := open(t, s.options(t, "one/object?signature=secret"))
 	if f, err := dir.Create(t.Context(), "kdump.log", 0); err == nil {
 		t.Errorf("Create(kdump.log) = %v, want an error", f)
 	}
@@ -163,22 +116,24 @@ func TestSingleFile(t *testing.T) {
 // may be left under the name, and nobody may wait for ever.
 func TestPutBroken(t *testing.T) {
 	for name, test := range map[string]struct {
-		act  func(*testing.T, *nginx)
+		act  func(*nginx)
 		want error
 	}{
-		"killed":  {func(_ *testing.T, s *nginx) { s.stop() }, nil},
-		"stalled": {func(_ *testing.T, s *nginx) { s.cmd.Process.Signal(syscall.SIGSTOP) }, errNoAnswer},
+		"killed":  {func(s *nginx) { s.Stop() }, nil},
+		"stalled": {func(s *nginx) { s.Signal(syscall.SIGSTOP) }, errNoAnswer},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newNginx(t, "")
-			f, err := open(t, Options{URL: s.url(""), Patience: 2 * time.Second}).Create(t.Context(), "vmcore.flat", 0)
+			o := s.options(t, "")
+			o.Patience = 2 * time.Second
+			f, err := open(t, o).Create(t.Context(), "vmcore.flat", 0)
 			if err != nil {
 				t.Fatal(err)
 			}
 			piece := make([]byte, 1<<20)
 			for i := range 256 {
 				if i == 8 {
-					test.act(t, s)
+					test.act(s)
 				}
 				if _, err = f.Write(piece); err != nil {
 					break
@@ -199,15 +154,8 @@ func TestPutBroken(t *testing.T) {
 }
 
 func TestPutFull(t *testing.T) {
-	s := newNginx(t, "")
-	if err := os.MkdirAll(filepath.Join(s.dir, "body"), 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount("tmpfs", filepath.Join(s.dir, "body"), "tmpfs", 0, "size=4m,mode=0777"); err != nil {
-		t.Skipf("mounting a small file system: %v", err)
-	}
-	defer unix.Unmount(filepath.Join(s.dir, "body"), unix.MNT_DETACH)
-	f, err := open(t, Options{URL: s.url("")}).Create(t.Context(), "vmcore.flat", 0)
+	s := newNginx(t, "4m")
+	f, err := open(t, s.options(t, "")).Create(t.Context(), "vmcore.flat", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,54 +172,10 @@ func TestPutFull(t *testing.T) {
 	}
 }
 
-// newCertificate makes a certificate for 127.0.0.1, and returns the file that it
-// is in with its key, and the certificate alone.
-func newCertificate(t *testing.T) (file string, certificate *x509.Certificate) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...)
-	file = filepath.Join(t.TempDir(), "pem")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if certificate, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	return file, certificate
-}
-
-// TestTLS has a server whose certificate is trusted, and is not.
+// TestTLS has a server whose certificate is not trusted.
 func TestTLS(t *testing.T) {
-	file, certificate := newCertificate(t)
-	s := newNginx(t, file)
-	roots := x509.NewCertPool()
-	roots.AddCert(certificate)
-	o := Options{URL: strings.Replace(s.url(""), "http:", "https:", 1), TLS: &tls.Config{RootCAs: roots}}
-	f, err := open(t, o).Create(t.Context(), "vmcore.flat", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Commit(); err != nil {
-		t.Error(err)
-	}
-	_, other := newCertificate(t)
-	roots = x509.NewCertPool()
-	roots.AddCert(other)
-	o.TLS = &tls.Config{RootCAs: roots}
+	s := newNginx(t, "")
+	o := Options{URL: s.url(""), TLS: trust(t, servertest.New(t, ""))}
 	began := time.Now()
 	if store, err := Open(t.Context(), o); err == nil || time.Since(began) > defaultPatience {
 		t.Errorf("Open = %v, %v after %v, want a refusal at once", store, err, time.Since(began))
@@ -319,17 +223,14 @@ func FuzzParse(f *testing.F) {
 // whose contents the run is not ready yet must not need it to.
 func TestPutPatience(t *testing.T) {
 	s := newNginx(t, "")
-	conf := filepath.Join(s.dir, "conf")
-	text, err := os.ReadFile(conf)
+	text, err := os.ReadFile(s.Path("conf"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(conf, bytes.Replace(text, []byte("access_log off;"), []byte("access_log off; client_body_timeout 1s;"), 1), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.stop()
-	s.start(t)
-	dir := open(t, Options{URL: s.url("")})
+	s.Stop()
+	s.Write(t, "conf", "%s", bytes.Replace(text, []byte("access_log off;"), []byte("access_log off; client_body_timeout 1s;"), 1))
+	s.Start(t)
+	dir := open(t, s.options(t, ""))
 	report, err := dir.Create(t.Context(), "kdump.log", 0)
 	if err != nil {
 		t.Fatal(err)

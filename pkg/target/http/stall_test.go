@@ -86,7 +86,7 @@ func TestTakenName(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(s.data, "dump"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	store, err := Open(t.Context(), Options{URL: s.url("")})
+	store, err := Open(t.Context(), s.options(t, ""))
 	if err != nil {
 		t.Fatal(err)
 	}
