@@ -24,11 +24,10 @@ func TestTooManyRequests(t *testing.T) {
 		{time.Hour, "204"}, // when another one ends
 	} {
 		dir := t.TempDir()
-		_, server := serve(t, Options{Dir: dir, Machine: byHeader, MaxRequests: 2, MachineRequests: 1, Idle: time.Hour},
+		r, server := serve(t, Options{Dir: dir, Machine: byHeader, MaxRequests: 2, MachineRequests: 1, Idle: time.Hour},
 			func(r *Receiver) { r.slots.patience = test.patience })
 		slow := func(machine string) (body *io.PipeWriter, status <-chan int) {
-			return beginRequest(t, "PUT", server.URL+"/dump/slow", http.Header{"Machine": {machine}}, "x",
-				filepath.Join(dir, machine, "dump/slow-incomplete"))
+			return beginRequest(t, r, "PUT", server.URL+"/dump/slow", http.Header{"Machine": {machine}}, "x")
 		}
 		ask := func(machine string) string {
 			status, _ := curl(t, nil, "-X", "OPTIONS", "-H", "Machine: "+machine, server.URL+"/")
@@ -67,47 +66,50 @@ func TestTooManyRequests(t *testing.T) {
 
 // TestTrickle has a client whose body comes too slowly to ever end.
 func TestTrickle(t *testing.T) {
-	dir := t.TempDir()
-	_, server := serve(t, Options{Dir: dir, Idle: 200 * time.Millisecond})
-	file := filepath.Join(dir, "web1/dump/file")
-	body, status := beginRequest(t, "PUT", server.URL+"/dump/file", nil, "x", file+"-incomplete")
-	for len(status) == 0 {
-		if _, err := io.WriteString(body, "x"); err != nil {
-			break
+	eachStore(t, func(t *testing.T, o Options, dir string) {
+		o.Idle = 200 * time.Millisecond
+		r, server := serve(t, o)
+		body, status := beginRequest(t, r, "PUT", server.URL+"/dump/file", nil, "x")
+		for len(status) == 0 {
+			if _, err := io.WriteString(body, "x"); err != nil {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	if got := <-status; got != http.StatusRequestTimeout && got != 0 {
-		t.Errorf("the request ends with %d, want 408, or that its connection is closed", got)
-	}
-	if _, err := os.Stat(file); err == nil {
-		t.Error("the file has its final name")
-	}
+		if got := <-status; got != http.StatusRequestTimeout && got != 0 {
+			t.Errorf("the request ends with %d, want 408, or that its connection is closed", got)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "web1/dump/file")); err == nil {
+			t.Error("the file has its final name")
+		}
+	})
 }
 
 // TestFinishAgain completes a file whose completion has failed after all of it had
 // come: the client must not hear that it is complete.
 func TestFinishAgain(t *testing.T) {
-	dir := t.TempDir()
-	_, server := serve(t, Options{Dir: dir})
-	url := create(t, server, "dump/file")
-	file := filepath.Join(dir, "web1/dump/file")
-	if err := os.Mkdir(file, 0o700); err != nil { // in the way
-		t.Fatal(err)
-	}
-	if status := patch(t, url, []byte("hello"), 0, 5); status != "409" {
-		t.Errorf("PATCH: %s, want 409", status)
-	}
-	if status, header := curl(t, nil, "-I", url); status != "409" {
-		t.Errorf("HEAD: %s, %v, want 409", status, header)
-	}
-	if err := os.Remove(file); err != nil {
-		t.Fatal(err)
-	}
-	if status, header := curl(t, nil, "-I", url); status != "200" || header.Get("Upload-Offset") != "5" {
-		t.Errorf("HEAD: %s, %v, want offset 5", status, header)
-	}
-	if text, err := os.ReadFile(file); string(text) != "hello" {
-		t.Errorf("the file has %q, %v, want hello", text, err)
-	}
+	eachStore(t, func(t *testing.T, o Options, dir string) {
+		_, server := serve(t, o)
+		url := create(t, server, "dump/file")
+		file := filepath.Join(dir, "web1/dump/file")
+		remove := placeFile(t, o, "web1/dump/file", "other")
+		if status := patch(t, url, []byte("hello"), 0, 5); status != "409" {
+			t.Errorf("PATCH: %s, want 409", status)
+		}
+		if status, header := curl(t, nil, "-I", url); status != "409" {
+			t.Errorf("HEAD: %s, %v, want 409", status, header)
+		}
+		if text, err := os.ReadFile(file); string(text) != "other" {
+			t.Errorf("the file has %q, %v, want other", text, err)
+		}
+		remove()
+		for range 2 {
+			if status, header := curl(t, nil, "-I", url); status != "200" || header.Get("Upload-Offset") != "5" {
+				t.Errorf("HEAD: %s, %v, want offset 5", status, header)
+			}
+		}
+		if text, err := os.ReadFile(file); string(text) != "hello" {
+			t.Errorf("the file has %q, %v, want hello", text, err)
+		}
+	})
 }

@@ -41,7 +41,7 @@ func (q *quota) take(machine string, bytes int64) error {
 			return err
 		}
 	}
-	q.used[machine] += bytes
+	q.used[machine] = max(0, q.used[machine]+bytes)
 	q.since[machine] += bytes
 	return nil
 }

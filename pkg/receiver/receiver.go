@@ -29,12 +29,18 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ukdump/ukdump/pkg/diskdump"
+	"github.com/ukdump/ukdump/pkg/target/s3"
 )
 
 // Options say what a Receiver takes.
 type Options struct {
 	// Dir has the dumps; it is made if it is missing.
 	Dir string
+	// Bucket has them if it is not nil. SetClock is not used.
+	Bucket *s3.Options
+	// Expire is when an upload to a bucket is given up that nobody goes on with; 0
+	// means after a week.
+	Expire time.Duration
 	// Machine returns the name of the machine that a request comes from, or an
 	// error if it has not proved to be one.
 	Machine func(*http.Request) (string, error)
@@ -73,7 +79,7 @@ type Receiver struct {
 	turns turns
 }
 
-// New opens the directory and looks what is in it.
+// New opens the directory or the bucket and looks what is in it.
 func New(o Options) (*Receiver, error) {
 	if o.Machine == nil {
 		return nil, errors.New("nobody says which machine a request comes from")
@@ -88,7 +94,11 @@ func New(o Options) (*Receiver, error) {
 	r := &Receiver{opts: o, slots: newSlots(o.MaxRequests, o.MachineRequests), turns: turns{places: map[string]*place{}}}
 	r.quota = &quota{machine: o.MachineQuota, total: o.TotalQuota, used: usage{}, since: usage{}}
 	var err error
-	r.store, err = openDirectory(o, r.quota)
+	if o.Bucket != nil {
+		r.store, err = openBucket(o, r.quota)
+	} else {
+		r.store, err = openDirectory(o, r.quota)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -46,6 +46,10 @@ func eachStore(t *testing.T, test func(t *testing.T, o Options, dir string)) {
 		dir := t.TempDir()
 		test(t, Options{Dir: dir}, dir)
 	})
+	t.Run("bucket", func(t *testing.T) {
+		o, dir := inBucket(t)
+		test(t, o, dir)
+	})
 }
 
 // curl makes a request and returns the status and the headers of the answer.
@@ -103,42 +107,43 @@ func patch(t *testing.T, url string, part []byte, offset, length int) string {
 
 // TestUpload sends a file in two parts, with another receiver for the second.
 func TestUpload(t *testing.T) {
-	dir := t.TempDir()
-	first, server := serve(t, Options{Dir: dir})
-	url := create(t, server, "dump/vmcore-dmesg.txt")
-	if status := patch(t, url, []byte("hello "), 0, -1); status != "204" {
-		t.Fatalf("PATCH: %s", status)
-	}
-	if status := patch(t, url, []byte("again"), 3, -1); status != "409" {
-		t.Errorf("PATCH at another offset: %s, want 409", status)
-	}
-	server.Close()
-	first.Close()
-	_, server = serve(t, Options{Dir: dir})
-	url = server.URL + "/" + filepath.Base(url)
-	status, header := curl(t, nil, "-I", url)
-	if status != "200" || header.Get("Upload-Offset") != "6" || header.Get("Upload-Defer-Length") != "1" {
-		t.Fatalf("HEAD: %s, %v, want offset 6", status, header)
-	}
-	file := filepath.Join(dir, "web1/dump/vmcore-dmesg.txt")
-	if _, err := os.Stat(file); err == nil {
-		t.Error("half of the file has its final name")
-	}
-	if status := patch(t, url, []byte("world"), 6, 11); status != "204" {
-		t.Fatalf("PATCH: %s", status)
-	}
-	info, err := os.Stat(file)
-	if text, _ := os.ReadFile(file); err != nil || string(text) != "hello world" || info.Mode() != 0o600 {
-		t.Errorf("the file has %q, %v, %v, want hello world", text, info, err)
-	}
-	// A client that did not get the answer asks.
-	if status, header := curl(t, nil, "-I", url); status != "200" || header.Get("Upload-Offset") != "11" || header.Get("Upload-Length") != "11" {
-		t.Errorf("HEAD of the complete upload: %s, %v", status, header)
-	}
-	status, _ = curl(t, nil, "-X", "POST", "-H", "Upload-Defer-Length: 1", "-H", metadata("dump/vmcore-dmesg.txt"), server.URL+"/")
-	if status != "409" {
-		t.Errorf("POST of a file that is complete: %s, want 409", status)
-	}
+	eachStore(t, func(t *testing.T, o Options, dir string) {
+		first, server := serve(t, o)
+		url := create(t, server, "dump/vmcore-dmesg.txt")
+		if status := patch(t, url, []byte("hello "), 0, -1); status != "204" {
+			t.Fatalf("PATCH: %s", status)
+		}
+		if status := patch(t, url, []byte("again"), 3, -1); status != "409" {
+			t.Errorf("PATCH at another offset: %s, want 409", status)
+		}
+		server.Close()
+		first.Close()
+		_, server = serve(t, o)
+		url = server.URL + "/" + filepath.Base(url)
+		status, header := curl(t, nil, "-I", url)
+		if status != "200" || header.Get("Upload-Offset") != "6" || header.Get("Upload-Defer-Length") != "1" {
+			t.Fatalf("HEAD: %s, %v, want offset 6", status, header)
+		}
+		file := filepath.Join(dir, "web1/dump/vmcore-dmesg.txt")
+		if _, err := os.Stat(file); err == nil {
+			t.Error("half of the file has its final name")
+		}
+		if status := patch(t, url, []byte("world"), 6, 11); status != "204" {
+			t.Fatalf("PATCH: %s", status)
+		}
+		info, err := os.Stat(file)
+		if text, _ := os.ReadFile(file); err != nil || string(text) != "hello world" || o.Dir != "" && info.Mode() != 0o600 {
+			t.Errorf("the file has %q, %v, %v, want hello world", text, info, err)
+		}
+		// A client that did not get the answer asks.
+		if status, header := curl(t, nil, "-I", url); status != "200" || header.Get("Upload-Offset") != "11" || header.Get("Upload-Length") != "11" {
+			t.Errorf("HEAD of the complete upload: %s, %v", status, header)
+		}
+		status, _ = curl(t, nil, "-X", "POST", "-H", "Upload-Defer-Length: 1", "-H", metadata("dump/vmcore-dmesg.txt"), server.URL+"/")
+		if status != "409" {
+			t.Errorf("POST of a file that is complete: %s, want 409", status)
+		}
+	})
 }
 
 // TestFlattened sends a flattened dump in odd parts; a normal one has to lie there.
@@ -190,70 +195,75 @@ func TestFlattened(t *testing.T) {
 
 // TestHostile has a client that wants what it must not have.
 func TestHostile(t *testing.T) {
-	dir := t.TempDir()
-	var machine atomic.Value
-	machine.Store("web1")
-	r, server := serve(t, Options{Dir: dir, MachineQuota: 100, TotalQuota: 150, MaxUploads: 3,
-		Machine: func(*http.Request) (string, error) { return machine.Load().(string), nil }})
-	for _, name := range []string{"", "x", "../x", "a/../b", "a/b/c", "/etc/passwd", "a/.b", ".a/b", "a/b-incomplete", "a/b c", "a/\x00", strings.Repeat("a", 300) + "/b", "../../a/b"} {
-		status, _ := curl(t, nil, "-X", "POST", "-H", "Upload-Defer-Length: 1", "-H", metadata(name), server.URL+"/")
-		if status != "400" {
-			t.Errorf("POST of %.60q: %s, want 400", name, status)
+	eachStore(t, func(t *testing.T, o Options, _ string) {
+		var machine atomic.Value
+		machine.Store("web1")
+		o.MachineQuota, o.TotalQuota, o.MaxUploads = 100, 150, 3
+		o.Machine = func(*http.Request) (string, error) { return machine.Load().(string), nil }
+		r, server := serve(t, o)
+		for _, name := range []string{"", "x", "../x", "a/../b", "a/b/c", "/etc/passwd", "a/.b", ".a/b", "a/b-incomplete", "a/b c", "a/\x00", strings.Repeat("a", 300) + "/b", "../../a/b"} {
+			status, _ := curl(t, nil, "-X", "POST", "-H", "Upload-Defer-Length: 1", "-H", metadata(name), server.URL+"/")
+			if status != "400" {
+				t.Errorf("POST of %.60q: %s, want 400", name, status)
+			}
 		}
-	}
-	for _, args := range [][]string{
-		{"-X", "POST", "-H", metadata("a/b")},
-		{"-X", "POST", "-H", "Upload-Length: -1", "-H", metadata("a/b")},
-		{"-X", "POST", "-H", "Upload-Length: 99999999999999999999", "-H", metadata("a/b")},
-		{"-X", "POST", "-H", "Upload-Defer-Length: 1", "-H", "Upload-Metadata: filename !!!"},
-	} {
-		if status, _ := curl(t, nil, append(args, server.URL+"/")...); status != "400" {
-			t.Errorf("%q: %s, want 400", args, status)
+		for _, args := range [][]string{
+			{"-X", "POST", "-H", metadata("a/b")},
+			{"-X", "POST", "-H", "Upload-Length: -1", "-H", metadata("a/b")},
+			{"-X", "POST", "-H", "Upload-Length: 99999999999999999999", "-H", metadata("a/b")},
+			{"-X", "POST", "-H", "Upload-Defer-Length: 1", "-H", "Upload-Metadata: filename !!!"},
+		} {
+			if status, _ := curl(t, nil, append(args, server.URL+"/")...); status != "400" {
+				t.Errorf("%q: %s, want 400", args, status)
+			}
 		}
-	}
-	if status, _ := curl(t, nil, "-X", "POST", "-H", "Upload-Length: 101", "-H", metadata("a/b"), server.URL+"/"); status != "507" {
-		t.Errorf("an upload beyond the quota: %s, want 507", status)
-	}
-	if status, _ := curl(t, nil, "-X", "DELETE", server.URL+"/"); status != "405" {
-		t.Errorf("DELETE: %s, want 405", status)
-	}
-	url := create(t, server, "a/b")
-	if status := patch(t, url, make([]byte, 101), 0, -1); status != "507" {
-		t.Errorf("more than the quota: %s, want 507", status)
-	}
-	if status := patch(t, url, make([]byte, 60), 0, 50); status != "400" {
-		t.Errorf("more than announced: %s, want 400", status)
-	}
-	machine.Store("web2")
-	if status := patch(t, url, []byte("x"), 0, -1); status != "404" {
-		t.Errorf("another machine's upload: %s, want 404", status)
-	}
-	other := create(t, server, "a/b")
-	if status := patch(t, other, make([]byte, 100), 0, -1); status == "204" && r.Stats.Bytes.Load() > 150 {
-		t.Errorf("both machines have %d bytes, more than all may have", r.Stats.Bytes.Load())
-	}
-	machine.Store("../web")
-	if status, _ := curl(t, nil, "-X", "POST", "-H", "Upload-Defer-Length: 1", "-H", metadata("a/b"), server.URL+"/"); status != "401" {
-		t.Errorf("a machine with an odd name: %s, want 401", status)
-	}
-	machine.Store("web3")
-	create(t, server, "a/c")
-	if status, _ := curl(t, nil, "-X", "POST", "-H", "Upload-Defer-Length: 1", "-H", metadata("a/d"), server.URL+"/"); status != "507" {
-		t.Errorf("one upload too many: %s, want 507", status)
-	}
+		if status, _ := curl(t, nil, "-X", "POST", "-H", "Upload-Length: 101", "-H", metadata("a/b"), server.URL+"/"); status != "507" {
+			t.Errorf("an upload beyond the quota: %s, want 507", status)
+		}
+		if status, _ := curl(t, nil, "-X", "DELETE", server.URL+"/"); status != "405" {
+			t.Errorf("DELETE: %s, want 405", status)
+		}
+		url := create(t, server, "a/b")
+		if status := patch(t, url, make([]byte, 101), 0, -1); status != "507" {
+			t.Errorf("more than the quota: %s, want 507", status)
+		}
+		if status := patch(t, url, make([]byte, 60), 0, 50); status != "400" {
+			t.Errorf("more than announced: %s, want 400", status)
+		}
+		machine.Store("web2")
+		if status := patch(t, url, []byte("x"), 0, -1); status != "404" {
+			t.Errorf("another machine's upload: %s, want 404", status)
+		}
+		other := create(t, server, "a/b")
+		if status := patch(t, other, make([]byte, 100), 0, -1); status == "204" && r.Stats.Bytes.Load() > 150 {
+			t.Errorf("both machines have %d bytes, more than all may have", r.Stats.Bytes.Load())
+		}
+		machine.Store("../web")
+		if status, _ := curl(t, nil, "-X", "POST", "-H", "Upload-Defer-Length: 1", "-H", metadata("a/b"), server.URL+"/"); status != "401" {
+			t.Errorf("a machine with an odd name: %s, want 401", status)
+		}
+		machine.Store("web3")
+		create(t, server, "a/c")
+		if status, _ := curl(t, nil, "-X", "POST", "-H", "Upload-Defer-Length: 1", "-H", metadata("a/d"), server.URL+"/"); status != "507" {
+			t.Errorf("one upload too many: %s, want 507", status)
+		}
+	})
 }
 
 // TestIdle has a client whose body does not go on.
 func TestIdle(t *testing.T) {
-	_, server := serve(t, Options{Dir: t.TempDir(), Idle: 100 * time.Millisecond})
-	url := create(t, server, "a/b")
-	conn, err := (&http.Client{}).Do(slowRequest(t, url))
-	if err == nil {
-		conn.Body.Close()
-		if conn.StatusCode == http.StatusNoContent {
-			t.Error("a body that never ended was taken")
+	eachStore(t, func(t *testing.T, o Options, _ string) {
+		o.Idle = 100 * time.Millisecond
+		_, server := serve(t, o)
+		url := create(t, server, "a/b")
+		conn, err := (&http.Client{}).Do(slowRequest(t, url))
+		if err == nil {
+			conn.Body.Close()
+			if conn.StatusCode == http.StatusNoContent {
+				t.Error("a body that never ended was taken")
+			}
 		}
-	}
+	})
 }
 
 type never struct{ done <-chan struct{} }

@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// beginRequest begins a request that sends text, which has to be in the file then,
+// beginRequest begins a request that sends text, which has to arrive at the receiver,
 // and waits for more of its body. The channel gets the status of its answer.
-func beginRequest(t *testing.T, method, url string, header http.Header, text, file string) (*io.PipeWriter, <-chan int) {
+func beginRequest(t *testing.T, r *Receiver, method, url string, header http.Header, text string) (*io.PipeWriter, <-chan int) {
 	t.Helper()
 	body, w := io.Pipe()
 	t.Cleanup(func() { w.Close() })
@@ -27,6 +27,7 @@ func beginRequest(t *testing.T, method, url string, header http.Header, text, fi
 	for key, values := range header {
 		q.Header[key] = values
 	}
+	arrived := r.Stats.Bytes.Load() + int64(len(text))
 	status := make(chan int, 1)
 	go func() {
 		a, err := http.DefaultClient.Do(q)
@@ -41,7 +42,7 @@ func beginRequest(t *testing.T, method, url string, header http.Header, text, fi
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		if got, _ := os.ReadFile(file); string(got) == text {
+		if r.Stats.Bytes.Load() == arrived {
 			return w, status
 		}
 		if time.Now().After(deadline) {
@@ -50,49 +51,53 @@ func beginRequest(t *testing.T, method, url string, header http.Header, text, fi
 	}
 }
 
-func beginPatch(t *testing.T, url, file, text string) (*io.PipeWriter, <-chan int) {
+func beginPatch(t *testing.T, r *Receiver, url, text string) (*io.PipeWriter, <-chan int) {
 	t.Helper()
-	return beginRequest(t, "PATCH", url, http.Header{"Content-Type": {"application/offset+octet-stream"}, "Upload-Offset": {"0"}}, text, file)
+	return beginRequest(t, r, "PATCH", url, http.Header{"Content-Type": {"application/offset+octet-stream"}, "Upload-Offset": {"0"}}, text)
 }
 
 // TestTakeOver goes on with an upload while the request before has not ended, as
 // when a connection is dead and only the client knows.
 func TestTakeOver(t *testing.T) {
-	dir := t.TempDir()
-	_, server := serve(t, Options{Dir: dir, Idle: time.Hour})
-	url := create(t, server, "dump/vmcore")
-	_, old := beginPatch(t, url, filepath.Join(dir, "web1/dump/vmcore-incomplete"), "one ")
-	status, header := curl(t, nil, "-I", url)
-	if status != "200" || header.Get("Upload-Offset") != "4" {
-		t.Fatalf("HEAD: %s, %v, want offset 4", status, header)
-	}
-	if status := <-old; status != http.StatusLocked && status != 0 {
-		t.Errorf("the request before: %d, want 423, or that its connection is closed", status)
-	}
-	if status := patch(t, url, []byte("two"), 4, 7); status != "204" {
-		t.Errorf("PATCH: %s", status)
-	}
-	if text, err := os.ReadFile(filepath.Join(dir, "web1/dump/vmcore")); string(text) != "one two" {
-		t.Errorf("the file has %q, %v, want one two", text, err)
-	}
+	eachStore(t, func(t *testing.T, o Options, dir string) {
+		o.Idle = time.Hour
+		r, server := serve(t, o)
+		url := create(t, server, "dump/vmcore")
+		_, old := beginPatch(t, r, url, "one ")
+		status, header := curl(t, nil, "-I", url)
+		if status != "200" || header.Get("Upload-Offset") != "4" {
+			t.Fatalf("HEAD: %s, %v, want offset 4", status, header)
+		}
+		if status := <-old; status != http.StatusLocked && status != 0 {
+			t.Errorf("the request before: %d, want 423, or that its connection is closed", status)
+		}
+		if status := patch(t, url, []byte("two"), 4, 7); status != "204" {
+			t.Errorf("PATCH: %s", status)
+		}
+		if text, err := os.ReadFile(filepath.Join(dir, "web1/dump/vmcore")); string(text) != "one two" {
+			t.Errorf("the file has %q, %v, want one two", text, err)
+		}
+	})
 }
 
 // TestBegunAnew completes a file while a request for an earlier upload of it has
 // not ended, which then sends more.
 func TestBegunAnew(t *testing.T) {
-	dir := t.TempDir()
-	_, server := serve(t, Options{Dir: dir, Idle: time.Hour})
-	body, old := beginPatch(t, create(t, server, "dump/vmcore"), filepath.Join(dir, "web1/dump/vmcore-incomplete"), "stale")
-	const want = "0123456789"
-	if status := patch(t, create(t, server, "dump/vmcore"), []byte(want), 0, len(want)); status != "204" {
-		t.Fatalf("PATCH: %s", status)
-	}
-	io.WriteString(body, "more")
-	body.Close()
-	<-old
-	if got, err := os.ReadFile(filepath.Join(dir, "web1/dump/vmcore")); string(got) != want {
-		t.Errorf("the complete file has %q, %v, want %q", got, err, want)
-	}
+	eachStore(t, func(t *testing.T, o Options, dir string) {
+		o.Idle = time.Hour
+		r, server := serve(t, o)
+		body, old := beginPatch(t, r, create(t, server, "dump/vmcore"), "stale")
+		const want = "0123456789"
+		if status := patch(t, create(t, server, "dump/vmcore"), []byte(want), 0, len(want)); status != "204" {
+			t.Fatalf("PATCH: %s", status)
+		}
+		io.WriteString(body, "more")
+		body.Close()
+		<-old
+		if got, err := os.ReadFile(filepath.Join(dir, "web1/dump/vmcore")); string(got) != want {
+			t.Errorf("the complete file has %q, %v, want %q", got, err, want)
+		}
+	})
 }
 
 // TestHole has a flattened dump with data at 1 TiB: a hole counts.

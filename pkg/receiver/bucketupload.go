@@ -1,0 +1,338 @@
+// Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
+
+package receiver
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+
+	"github.com/minio/minio-go/v7"
+)
+
+// bucketUpload is an upload to a bucket, for one request. Offset counts what is in
+// buf, too.
+type bucketUpload struct {
+	b    *bucket
+	etag string // of the state as it is in the bucket
+	buf  []byte // what came since it was saved
+	bucketState
+}
+
+// commit writes down what the upload is to be from now on.
+func (u *bucketUpload) commit(next bucketState) error {
+	came := u.Offset
+	next.Offset = next.Stored + next.tail()
+	etag, err := u.b.save(&next, u.etag)
+	if err != nil {
+		return err
+	}
+	u.bucketState, u.etag = next, etag
+	u.Offset = came
+	return nil
+}
+
+// write implements upload.
+func (u *bucketUpload) write(p []byte) (n int, err error) {
+	for len(p) > 0 {
+		if u.full() || len(u.buf) == firstPart {
+			if err := u.flush(); err != nil {
+				return n, err
+			}
+		}
+		room := min(partSize(u.Next)-u.tail(), firstPart) - int64(len(u.buf))
+		some := p[:min(int64(len(p)), room)]
+		if err := u.b.quota.take(u.Machine, int64(len(some))); err != nil {
+			return n, err
+		}
+		u.buf = append(u.buf, some...)
+		u.Offset += int64(len(some))
+		n += len(some)
+		p = p[len(some):]
+	}
+	return n, nil
+}
+
+// full reports whether there is enough for a part.
+func (u *bucketUpload) full() bool { return u.tail()+int64(len(u.buf)) >= partSize(u.Next) }
+
+// flush saves the buffer, as a part if that is possible.
+func (u *bucketUpload) flush() error {
+	if u.full() {
+		return u.putPart()
+	}
+	if len(u.Pieces) == maxPieces {
+		if err := u.join(); err != nil {
+			return err
+		}
+	}
+	return u.putPiece()
+}
+
+// save implements upload.
+func (u *bucketUpload) save() error {
+	if len(u.buf) > 0 {
+		return u.flush()
+	}
+	return u.commit(u.clone()) // the length may have become known
+}
+
+// release implements upload. What was not saved is nowhere.
+func (u *bucketUpload) release() { _ = u.b.quota.take(u.Machine, -int64(len(u.buf))) }
+
+// putPiece makes a piece of the buffer.
+func (u *bucketUpload) putPiece() error {
+	next := u.clone()
+	next.Pieces = append(next.Pieces, piece{rand.Text(), int64(len(u.buf))})
+	return u.putLast(next, func(context.Context) io.Reader { return bytes.NewReader(u.buf) })
+}
+
+// join makes one piece of many.
+func (u *bucketUpload) join() error {
+	next, old, buf := u.clone(), u.Pieces, u.buf
+	next.Pieces = []piece{{rand.Text(), u.tail()}}
+	err := u.putLast(next, func(ctx context.Context) io.Reader { return u.read(ctx) })
+	u.buf = buf
+	if err == nil {
+		u.removePieces(old)
+	}
+	return err
+}
+
+// putLast writes the last piece that next has, and commits next. What was in the
+// buffer is in it.
+func (u *bucketUpload) putLast(next bucketState, data func(context.Context) io.Reader) error {
+	last := next.Pieces[len(next.Pieces)-1]
+	key := u.b.key(u.slot(), last.Name)
+	err := u.b.do(quickly, func(ctx context.Context) error {
+		_, err := u.b.api.PutObject(ctx, u.b.name, key, data(ctx), last.Size, "", "", minio.PutObjectOptions{})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := u.commit(next); err != nil {
+		return err
+	}
+	u.buf = u.buf[:0]
+	return nil
+}
+
+func (u *bucketUpload) removePieces(old []piece) {
+	for _, p := range old {
+		u.b.remove(u.b.key(u.slot(), p.Name))
+	}
+}
+
+// putPart makes a part of the pieces and the buffer. The last one may be small.
+func (u *bucketUpload) putPart() error {
+	if u.Next > maxParts {
+		return fmt.Errorf("%w: an object has %d parts at the most", errQuota, maxParts)
+	}
+	if err := u.takeNumber(); err != nil {
+		return err
+	}
+	old, size := u.Pieces, u.tail()+int64(len(u.buf))
+	err := u.b.do(slowly, func(ctx context.Context) error {
+		var data io.Reader = bytes.NewReader(u.buf) // which can be tried again
+		if len(old) > 0 {
+			data = io.MultiReader(u.read(ctx), data)
+		}
+		_, err := u.b.api.PutObjectPart(ctx, u.b.name, u.object(), u.Upload, u.Trying, data, size, minio.PutObjectPartOptions{})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	next := u.clone()
+	next.Trying, next.Pieces = 0, nil
+	next.Stored += size
+	if err := u.commit(next); err != nil {
+		return err
+	}
+	u.buf = u.buf[:0]
+	u.removePieces(old)
+	return nil
+}
+
+// takeNumber gets the number of a part that nobody else has, or will have. Of the
+// one before that was not seen to arrive nobody knows whether it does so yet.
+func (u *bucketUpload) takeNumber() error {
+	next := u.clone()
+	if next.Upload == "" {
+		err := u.b.do(quickly, func(ctx context.Context) (err error) {
+			next.Upload, err = u.b.api.NewMultipartUpload(ctx, u.b.name, u.object(), u.options())
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if next.Trying != 0 {
+		next.Lost = append(next.Lost, next.Trying)
+	}
+	next.Trying = next.Next
+	next.Next++
+	return u.commit(next)
+}
+
+// object returns the key of the file when it is complete.
+func (u *bucketUpload) object() string { return u.b.prefix + u.Path }
+
+func (u *bucketUpload) options() minio.PutObjectOptions {
+	return minio.PutObjectOptions{ContentType: "application/octet-stream", UserMetadata: map[string]string{markKey: u.ID}}
+}
+
+// finish implements upload. All of it has been saved.
+func (u *bucketUpload) finish() error {
+	build := u.makeWhole
+	if u.Upload != "" {
+		if u.tail() > 0 {
+			if err := u.putPart(); err != nil {
+				return err
+			}
+		}
+		build = u.makeOfParts
+	}
+	if err := u.create(build); err != nil {
+		return err
+	}
+	next, old := u.clone(), u.Pieces
+	next.Done = true
+	if err := u.commit(next); err != nil {
+		return err
+	}
+	u.b.ended()
+	u.removePieces(old)
+	return nil
+}
+
+// create makes the object, if there is none. If an answer gets lost, or another
+// receiver was faster, the object that is there is ours.
+func (u *bucketUpload) create(build func(o minio.PutObjectOptions) error) error {
+	o := u.options()
+	o.SetMatchETagExcept("*")
+	err := build(o)
+	if answerOf(err).StatusCode == http.StatusNotImplemented {
+		if _, there, err := u.b.madeBy(u.object()); err != nil || there {
+			return errors.Join(err, fs.ErrExist)
+		}
+		err = build(u.options())
+	}
+	if !errors.Is(err, errChanged) && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if id, there, statErr := u.b.madeBy(u.object()); statErr != nil || !there {
+		return errors.Join(err, statErr)
+	} else if id != u.ID {
+		return fmt.Errorf("%s: %w", u.Path, fs.ErrExist)
+	}
+	return nil
+}
+
+// makeWhole makes an object of the pieces, where there are no parts.
+func (u *bucketUpload) makeWhole(o minio.PutObjectOptions) error {
+	// Signed piece by piece, nothing would have a signature that is not expected.
+	o.DisableContentSha256 = u.tail() == 0
+	return u.b.do(quickly, func(ctx context.Context) error {
+		_, err := u.b.api.PutObject(ctx, u.b.name, u.object(), u.read(ctx), u.tail(), "", "", o)
+		return err
+	})
+}
+
+// makeOfParts makes an object of the parts.
+func (u *bucketUpload) makeOfParts(o minio.PutObjectOptions) error {
+	parts, err := u.parts()
+	if err != nil {
+		return err
+	}
+	return u.b.do(slowly, func(ctx context.Context) error {
+		_, err := u.b.api.CompleteMultipartUpload(ctx, u.b.name, u.object(), u.Upload, parts, o)
+		return err
+	})
+}
+
+// parts returns the parts of the file. The store may have more of the upload.
+func (u *bucketUpload) parts() (parts []minio.CompletePart, err error) {
+	var sum int64
+	marker := 0
+	for more := true; more; {
+		err := u.b.do(quickly, func(ctx context.Context) error {
+			page, err := u.b.api.ListObjectParts(ctx, u.b.name, u.object(), u.Upload, marker, 0)
+			for _, p := range page.ObjectParts {
+				if u.has(p.PartNumber) && p.PartNumber > marker {
+					parts = append(parts, minio.CompletePart{PartNumber: p.PartNumber, ETag: p.ETag})
+					sum += p.Size
+				}
+			}
+			more = page.IsTruncated && page.NextPartNumberMarker > marker
+			marker = page.NextPartNumberMarker
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if sum != u.Stored {
+		return nil, fmt.Errorf("the object store has %d bytes of %s, want %d", sum, u.Path, u.Stored)
+	}
+	return parts, nil
+}
+
+// read returns a reader of what is in pieces.
+func (u *bucketUpload) read(ctx context.Context) io.Reader {
+	return &pieces{ctx: ctx, u: u, rest: u.Pieces}
+}
+
+// pieces reads pieces, one after the other. It implements io.Reader.
+type pieces struct {
+	ctx  context.Context
+	u    *bucketUpload
+	rest []piece
+	body io.ReadCloser
+	left int64 // of the body
+}
+
+// Read implements io.Reader.
+func (r *pieces) Read(p []byte) (int, error) {
+	for r.left == 0 {
+		if r.body != nil {
+			r.body.Close()
+			r.body = nil
+		}
+		if len(r.rest) == 0 {
+			return 0, io.EOF
+		}
+		if err := r.open(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := r.body.Read(p[:min(int64(len(p)), r.left)])
+	r.left -= int64(n)
+	switch {
+	case err == io.EOF && r.left > 0:
+		err = io.ErrUnexpectedEOF
+	case err == io.EOF:
+		err = nil
+	}
+	return n, err
+}
+
+func (r *pieces) open() error {
+	next := r.rest[0]
+	body, info, _, err := r.u.b.api.GetObject(r.ctx, r.u.b.name, r.u.b.key(r.u.slot(), next.Name), minio.GetObjectOptions{})
+	if err != nil {
+		return err
+	}
+	if info.Size != next.Size {
+		body.Close()
+		return fmt.Errorf("a piece of %s has %d bytes, want %d", r.u.Path, info.Size, next.Size)
+	}
+	r.body, r.left, r.rest = body, next.Size, r.rest[1:]
+	return nil
+}
