@@ -5,6 +5,7 @@
 package kdumprecv
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -24,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ukdump/ukdump/pkg/receiver"
+	"github.com/ukdump/ukdump/pkg/target/s3"
 )
 
 const help = `usage: kdumprecv [OPTION...]
@@ -36,13 +38,25 @@ Receives dumps from machines whose kdump.conf has, for example,
 
 and keeps them as DIR/MACHINE/DUMP/vmcore, with the kernel log and the log of the
 run beside. Uploads that break off go on where they were, also after a restart of
-kdumprecv. What is not complete is called so.
+kdumprecv. What is not complete is called so. A file can be sent by hand, too:
+
+    curl -T vmcore -H "Authorization: Bearer $(cat kdump.token)" \
+        https://dumps.example.org:8443/by-hand/vmcore
 
   --listen ADDRESS   where to listen (:8443)
-  --dir DIR          where dumps go (/var/lib/kdumprecv)
   --cert FILE        the server's certificate, with what it is signed by, and
   --key FILE         its key; both are read again on SIGHUP
   --no-tls           plain http: everybody on the way can read the dumps
+
+Dumps go to
+  --dir DIR          a directory (/var/lib/kdumprecv), or
+  --bucket ADDRESS   a bucket, s3://BUCKET/PREFIX or https://HOST/BUCKET/PREFIX, that
+                     any number of kdumprecv may have at a time
+  --s3-region NAME       where the bucket is
+  --s3-credentials FILE  access key and secret key, as in ~/.aws/credentials (what
+                         the machine's metadata service says)
+  --expire DURATION      when uploads to a bucket are given up that nobody goes on
+                         with (168h)
 
 Machines prove who they are by one of
   --tokens FILE      a token, whose hash is in the file; read again on SIGHUP
@@ -53,7 +67,11 @@ Machines prove who they are by one of
   --quota SIZE       how much the dumps of one machine may have (100G)
   --total SIZE       the same for all of them (no limit)
   --keep-free SIZE   how much of the disk is left alone (1G)
-  --idle DURATION    how long a request may stand still (1m)
+  --idle DURATION    how long a request may take for 64 KiB (1m)
+  --connections N    how many there may be at a time (1000), and how many
+  --per-address N    from one address (100; 0 if there is a proxy in front)
+  --requests N       how many may be under way at a time (256), and how many
+  --per-machine N    of one machine (8)
   --metrics ADDRESS  where to serve /metrics for Prometheus (nowhere)
 
 SIZE is in bytes, or with K, M, G or T behind it.
@@ -73,6 +91,11 @@ type options struct {
 	tokens          string
 	clientCA        string
 	noAuth          bool
+	connections     int
+	perAddress      int
+	bucket          string
+	region          string
+	credentials     string // the file that has them
 	receiver        receiver.Options
 }
 
@@ -133,7 +156,11 @@ func parse(args []string) (*options, error) {
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&o.listen, "listen", ":8443", "")
 	flags.StringVar(&o.metrics, "metrics", "", "")
-	flags.StringVar(&o.receiver.Dir, "dir", "/var/lib/kdumprecv", "")
+	flags.StringVar(&o.receiver.Dir, "dir", "", "")
+	flags.StringVar(&o.bucket, "bucket", "", "")
+	flags.StringVar(&o.region, "s3-region", "", "")
+	flags.StringVar(&o.credentials, "s3-credentials", "", "")
+	flags.DurationVar(&o.receiver.Expire, "expire", 7*24*time.Hour, "")
 	flags.StringVar(&o.cert, "cert", "", "")
 	flags.StringVar(&o.key, "key", "", "")
 	flags.BoolVar(&o.noTLS, "no-tls", false, "")
@@ -144,10 +171,41 @@ func parse(args []string) (*options, error) {
 	flags.Var((*size)(&o.receiver.TotalQuota), "total", "")
 	flags.Var((*size)(&o.receiver.KeepFree), "keep-free", "")
 	flags.DurationVar(&o.receiver.Idle, "idle", time.Minute, "")
+	flags.IntVar(&o.connections, "connections", 1000, "")
+	flags.IntVar(&o.perAddress, "per-address", 100, "")
+	flags.IntVar(&o.receiver.MaxRequests, "requests", 256, "")
+	flags.IntVar(&o.receiver.MachineRequests, "per-machine", 8, "")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
-	return o, o.check(flags.Args())
+	if err := o.check(flags.Args()); err != nil {
+		return nil, err
+	}
+	if o.bucket != "" {
+		return o, o.findBucket()
+	}
+	o.receiver.Dir = cmp.Or(o.receiver.Dir, "/var/lib/kdumprecv")
+	return o, nil
+}
+
+// findBucket sets where the bucket is and who we are there.
+func (o *options) findBucket() error {
+	bucket, err := s3.Parse(o.bucket)
+	if err != nil {
+		return fmt.Errorf("--bucket: %w", err)
+	}
+	bucket.Region = o.region
+	if o.credentials != "" {
+		text, err := os.ReadFile(o.credentials)
+		if err != nil {
+			return err
+		}
+		if err := bucket.SetCredentials(text); err != nil {
+			return fmt.Errorf("%s: %w", o.credentials, err)
+		}
+	}
+	o.receiver.Bucket = &bucket
+	return nil
 }
 
 func (o *options) check(rest []string) error {
@@ -168,6 +226,16 @@ func (o *options) check(rest []string) error {
 		return errors.New("one of --tokens, --client-ca and --no-auth is needed")
 	case o.receiver.Idle < time.Second:
 		return fmt.Errorf("--idle %v is less than a second", o.receiver.Idle)
+	case o.bucket != "" && o.receiver.Dir != "":
+		return errors.New("--bucket excludes --dir")
+	case o.bucket == "" && (o.region != "" || o.credentials != ""):
+		return errors.New("--s3-region and --s3-credentials are for a --bucket")
+	case o.receiver.Expire < time.Hour:
+		return fmt.Errorf("--expire %v is less than an hour", o.receiver.Expire)
+	case o.connections < 1 || o.perAddress < 0:
+		return fmt.Errorf("--connections %d, --per-address %d: want 1 or more, and 0 or more", o.connections, o.perAddress)
+	case o.receiver.MaxRequests < 1 || o.receiver.MachineRequests < 1:
+		return fmt.Errorf("--requests %d, --per-machine %d: want 1 or more", o.receiver.MaxRequests, o.receiver.MachineRequests)
 	}
 	return nil
 }
@@ -210,12 +278,17 @@ func (s *server) machine(q *http.Request) (string, error) {
 	return tokens.Machine(q)
 }
 
+// headerTime bounds how long a connection may be held without a request: for TLS's
+// handshake, and for the head of a request.
+const headerTime = 20 * time.Second
+
 // serve serves until ctx ends.
 func (s *server) serve(ctx context.Context, recv *receiver.Receiver) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.opts.listen)
 	if err != nil {
 		return err
 	}
+	listener = limitConnections(listener, s.opts.connections, s.opts.perAddress)
 	if !s.opts.noTLS {
 		config, err := s.tls()
 		if err != nil {
@@ -223,11 +296,11 @@ func (s *server) serve(ctx context.Context, recv *receiver.Receiver) error {
 		}
 		listener = tls.NewListener(listener, config)
 	}
-	uploads := &http.Server{Handler: recv, ReadHeaderTimeout: s.opts.receiver.Idle, IdleTimeout: 2 * s.opts.receiver.Idle,
+	uploads := &http.Server{Handler: recv, ReadHeaderTimeout: min(s.opts.receiver.Idle, headerTime), IdleTimeout: 2 * s.opts.receiver.Idle,
 		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.opts.receiver.Log.Handler(), slog.LevelWarn)}
 	errs := make(chan error, 2)
 	go func() { errs <- uploads.Serve(listener) }()
-	s.opts.receiver.Log.Info("listening", "address", listener.Addr(), "dir", s.opts.receiver.Dir)
+	s.opts.receiver.Log.Info("listening", "address", listener.Addr(), "to", cmp.Or(s.opts.bucket, s.opts.receiver.Dir))
 	if s.opts.metrics != "" {
 		metrics := &http.Server{Addr: s.opts.metrics, Handler: metricsHandler(recv), ReadHeaderTimeout: s.opts.receiver.Idle}
 		go func() { errs <- metrics.ListenAndServe() }()

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	uphttp "github.com/ukdump/ukdump/pkg/target/http"
+	"github.com/ukdump/ukdump/pkg/target/s3/s3test"
 )
 
 func freeAddress(t *testing.T) string {
@@ -196,6 +197,62 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
+// TestBucket has two receivers in front of a bucket.
+func TestBucket(t *testing.T) {
+	store := s3test.New(t, t.TempDir())
+	credentials := filepath.Join(t.TempDir(), "credentials")
+	text := "[default]\naws_access_key_id = " + s3test.Access + "\naws_secret_access_key = " + s3test.Secret + "\n"
+	if err := os.WriteFile(credentials, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"one", "two"} {
+		address := freeAddress(t)
+		said := start(t, address, "--bucket", "http://"+store.Address+"/"+s3test.Bucket+"/fleet", "--s3-credentials", credentials, "--no-tls", "--no-auth")
+		if err := upload(t, uphttp.Options{URL: fmt.Sprintf("http://%s/%d/", address, i)}, want); (err == nil) != (i == 0) {
+			t.Errorf("the same file from receiver %d: %v", i, err)
+		}
+		if strings.Contains(said.String(), s3test.Secret) {
+			t.Error("the log has the secret key")
+		}
+	}
+	if got, err := store.Read("fleet/127.0.0.1/dump/vmcore-dmesg.txt"); err != nil || string(got) != "one" {
+		t.Errorf("the object has %q, %v, want what came first", got, err)
+	}
+}
+
+// TestConnections makes more connections than there may be.
+func TestConnections(t *testing.T) {
+	for _, limit := range []string{"--connections", "--per-address"} {
+		address := freeAddress(t)
+		start(t, address, "--dir", t.TempDir(), "--no-tls", "--no-auth", limit, "2")
+		var conns []net.Conn
+		// ask makes a connection, which stays, and reports whether it is served.
+		ask := func() bool {
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { conn.Close() })
+			conns = append(conns, conn)
+			conn.SetDeadline(time.Now().Add(time.Minute))
+			fmt.Fprintf(conn, "OPTIONS / HTTP/1.1\r\nHost: x\r\n\r\n")
+			n, _ := conn.Read(make([]byte, 1))
+			return n == 1
+		}
+		for i, want := range []bool{true, true, false} {
+			if got := ask(); got != want {
+				t.Errorf("%s 2: connection %d is served: %v, want %v", limit, i+1, got, want)
+			}
+		}
+		conns[0].Close()
+		for deadline := time.Now().Add(time.Minute); !ask(); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s 2: a place that is free again is not given to anybody", limit)
+			}
+		}
+	}
+}
+
 func TestOptions(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
 		{"", "--cert and --key are needed"},
@@ -205,6 +262,13 @@ func TestOptions(t *testing.T) {
 		{"--no-tls --no-auth --quota 1X", `"1X" is no size`},
 		{"--no-tls --no-auth --quota 9999999T", `"9999999T" is no size`},
 		{"--no-tls --no-auth --idle 1ms", "--idle 1ms is less than a second"},
+		{"--no-tls --no-auth --bucket s3://b --dir x", "--bucket excludes --dir"},
+		{"--no-tls --no-auth --bucket b", `"b" is neither s3://BUCKET/PREFIX nor https://HOST/BUCKET/PREFIX`},
+		{"--no-tls --no-auth --bucket s3://b --s3-credentials /nowhere", "/nowhere"},
+		{"--no-tls --no-auth --s3-region x", "are for a --bucket"},
+		{"--no-tls --no-auth --expire 1m", "--expire 1m0s is less than an hour"},
+		{"--no-tls --no-auth --connections 0", "--connections 0"},
+		{"--no-tls --no-auth --per-machine 0", "--per-machine 0"},
 		{"--no-tls --no-auth x", `"x" is no option`},
 		{"--no-tls --tokens /nowhere", "/nowhere"},
 		{"token", "name one machine"},
@@ -218,6 +282,9 @@ func TestOptions(t *testing.T) {
 	o, err := parse(strings.Fields("--no-tls --no-auth --quota 2M --total 3T --keep-free 0"))
 	if err != nil || o.receiver.MachineQuota != 2<<20 || o.receiver.TotalQuota != 3<<40 || o.receiver.KeepFree != 0 {
 		t.Errorf("parse = %+v, %v", o, err)
+	}
+	if o.receiver.Dir != "/var/lib/kdumprecv" || o.receiver.Bucket != nil {
+		t.Errorf("without --dir, dumps go to %q, %v", o.receiver.Dir, o.receiver.Bucket)
 	}
 	var help strings.Builder
 	if status := Run([]string{"-h"}, nil, &help, io.Discard); status != 0 || !strings.Contains(help.String(), "usage: kdumprecv") {

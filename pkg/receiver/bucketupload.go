@@ -212,27 +212,36 @@ func (u *bucketUpload) finish() error {
 	return nil
 }
 
-// create makes the object, if there is none. If an answer gets lost, or another
-// receiver was faster, the object that is there is ours.
+// create makes the object, if there is none.
 func (u *bucketUpload) create(build func(o minio.PutObjectOptions) error) error {
+	// Not all stores know the condition of what follows.
+	if there, err := u.exists(); err != nil || there {
+		return err
+	}
 	o := u.options()
 	o.SetMatchETagExcept("*")
 	err := build(o)
 	if answerOf(err).StatusCode == http.StatusNotImplemented {
-		if _, there, err := u.b.madeBy(u.object()); err != nil || there {
-			return errors.Join(err, fs.ErrExist)
-		}
 		err = build(u.options())
 	}
 	if !errors.Is(err, errChanged) && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if id, there, statErr := u.b.madeBy(u.object()); statErr != nil || !there {
-		return errors.Join(err, statErr)
-	} else if id != u.ID {
-		return fmt.Errorf("%s: %w", u.Path, fs.ErrExist)
+	// The answer to an earlier try may have got lost.
+	if there, existsErr := u.exists(); existsErr != nil || there {
+		return existsErr
 	}
-	return nil
+	return err
+}
+
+// exists reports whether the object is there, made by this upload; any other is an
+// error.
+func (u *bucketUpload) exists() (bool, error) {
+	id, there, err := u.b.madeBy(u.object())
+	if there && id != u.ID {
+		return false, fmt.Errorf("%s: %w", u.Path, fs.ErrExist)
+	}
+	return there, err
 }
 
 // makeWhole makes an object of the pieces, where there are no parts.
