@@ -158,10 +158,20 @@ func crashFault(t *testing.T, f *Fault, root faultRoot, disk, capture string) ti
 	}
 	when, do := f.When, f.Do
 	if f.Network {
-		network, end := serveFault(t, f)
+		network, p := serveFault(t, f)
 		m.Args = append(m.Args, network...)
 		if do == nil {
-			do = func(*Monitor) error { end(); return nil }
+			do = func(*Monitor) error {
+				if f.Freezes {
+					p.freeze()
+				} else {
+					p.Stop()
+				}
+				return nil
+			}
+		}
+		if p != nil {
+			defer wantNoDump(t, p.saved)
 		}
 	}
 	m.Steps = f.steps()
@@ -241,9 +251,8 @@ func crashFault(t *testing.T, f *Fault, root faultRoot, disk, capture string) ti
 }
 
 // serveFault starts the server of a fault, and returns the arguments of QEMU for
-// the network, and what is the end of the server. The fault gets to know the way to
-// the server.
-func serveFault(t *testing.T, f *Fault) (args []string, end func()) {
+// the network. The fault gets to know the way to the server.
+func serveFault(t *testing.T, f *Fault) (args []string, p *peer) {
 	t.Helper()
 	if f.Server == SilentServer {
 		listener, err := net.Listen("tcp", "127.0.0.1:0") // connections wait to be accepted
@@ -251,18 +260,14 @@ func serveFault(t *testing.T, f *Fault) (args []string, end func()) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { listener.Close() })
-		return Network(NIC{Net: fmt.Sprintf("%s,guestfwd=tcp:10.0.2.100:%d-tcp:%v", UserNet, 2049, listener.Addr())}), nil
+		return Network(NIC{Net: fmt.Sprintf("%s,guestfwd=tcp:10.0.2.100:2049-tcp:%v", UserNet, listener.Addr())}), nil
 	}
 	if f.Server != "" {
-		p := peers[f.Server](t, "")
+		p = peers[f.Server](t, "")
 		f.Target = or(f.Target, strings.Join(p.target, "|"))
 		f.Steps = append(p.steps, f.Steps...)
-		end = p.Stop
-		if f.Freezes {
-			end = p.freeze
-		}
 	}
-	return Network(NIC{}), end
+	return Network(NIC{}), p
 }
 
 // watch follows what happens to the machine, until it ends, and returns what

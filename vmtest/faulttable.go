@@ -10,13 +10,14 @@ import (
 	"time"
 )
 
+const network = "The network"
+
 // Faults returns the table of faults.
 func Faults() []Fault {
 	const (
 		kernel  = "The capture kernel"
 		program = "The image and its configuration"
 		disk    = "The target"
-		network = "The network"
 		crashed = "The crashed kernel's memory"
 		manner  = "How and where it crashes"
 		again   = "Crash after crash"
@@ -226,14 +227,19 @@ func Faults() []Fault {
 			Log: []string{"connect: failed", "target: 2 of 2", "result=ok"}},
 		{Group: network, Name: "nfs-dead",
 			What:    "The NFS server is killed while the dump is written to it; the next target is a disk",
-			Network: true, Server: NFSServer, Target: "nfs 10.0.2.2:/srv", Conf: stalled, Saved: All,
+			Network: true, Server: NFSServer, Conf: stalled, Saved: All,
 			When: "dump: writing",
 			Log:  []string{"dump: gave up", "nothing has moved for 5s", "target: 2 of 2", "result=ok"}},
 		{Group: network, Name: "nfs-silent",
 			What:    "The cable is pulled out while the dump is written to an NFS server; the next target is a disk",
-			Network: true, Server: NFSServer, Target: "nfs 10.0.2.2:/srv", Conf: stalled, Saved: All,
+			Network: true, Server: NFSServer, Conf: stalled, Saved: All,
 			When: "dump: writing", Do: pullCable,
 			Log: []string{"dump: gave up", "nothing has moved for 5s", "target: 2 of 2", "result=ok"}},
+		frozen("nfs-frozen", "an NFS server", NFSServer),
+		frozen("ssh-frozen", "a server with SSH", SSHServer),
+		frozen("put-frozen", "a web server, with PUT", PutServer),
+		frozen("tus-frozen", "kdumprecv", TusServer),
+		frozen("s3-frozen", "an object store", S3Server),
 
 		{Group: crashed, Name: "vmcoreinfo", Quick: true,
 			What:  "VMCOREINFO was overwritten before the crash",
@@ -334,6 +340,15 @@ var nextTarget = []string{"target_timeout 10s", "ext4 UUID=" + TargetUUID}
 
 // stalled has a disk take the dump when it does not get on for five seconds.
 var stalled = append([]string{"stall_timeout 5s", "ext4 UUID=" + TargetUUID}, slow...)
+
+// frozen is the fault of a server.
+func frozen(name, what string, server Server) Fault {
+	return Fault{Group: network, Name: name,
+		What:    "While the dump is written to " + what + ", it takes what is sent, but does nothing any more; the next target is a disk",
+		Network: true, Server: server, Conf: stalled, Saved: All,
+		When: "dump: writing", Freezes: true,
+		Log: []string{"nothing has moved for 5s", "target: 2 of 2", "result=ok"}}
+}
 
 // pullCable has the machine lose its network.
 func pullCable(m *Monitor) error { return m.SetLink("nic0", false) }
