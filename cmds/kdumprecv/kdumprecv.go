@@ -55,8 +55,7 @@ Dumps go to
   --s3-region NAME       where the bucket is
   --s3-credentials FILE  access key and secret key, as in ~/.aws/credentials (what
                          the machine's metadata service says)
-  --expire DURATION      when uploads to a bucket are given up that nobody goes on
-                         with (168h)
+  --expire DURATION  when uploads are given up that nobody goes on with (168h)
 
 Machines prove who they are by one of
   --tokens FILE      a token, whose hash is in the file; read again on SIGHUP

@@ -23,17 +23,19 @@ const (
 // room for it, and nobody else wants the file.
 func (r *Receiver) takeBody(w http.ResponseWriter, body io.Reader, u upload, t *turn) error {
 	control := http.NewResponseController(w)
-	defer t.finished()
+	defer t.finished(control)
 	buf := make([]byte, step)
-	for came := least; ; {
-		if came >= least {
-			if err := t.extend(control, r.opts.Idle); err != nil {
-				return err
-			}
-			came = 0
+	left := r.opts.Idle // of the time for the next so many bytes; how long the store takes does not count
+	for came := 0; ; {
+		if err := t.extend(control, left); err != nil {
+			return err
 		}
+		began := time.Now()
 		n, readErr := body.Read(buf)
-		came += n
+		left -= time.Since(began)
+		if came += n; came >= least {
+			came, left = 0, r.opts.Idle
+		}
 		if n > 0 {
 			if err := r.takePiece(buf[:n], u); err != nil {
 				return err

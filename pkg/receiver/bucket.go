@@ -45,7 +45,7 @@ type bucket struct {
 	prefix string // of all keys, with a slash at its end if there is one
 	log    *slog.Logger
 	quota  *quota
-	max    int           // of uploads
+	limits uploadLimits
 	expire time.Duration // after which nobody comes back to an upload
 	md5    bool          // tags of objects are their MD5 sums, as they mostly are
 
@@ -83,7 +83,7 @@ func openBucket(o Options, q *quota) (*bucket, error) {
 		return nil, err
 	}
 	b := &bucket{api: minio.Core{Client: client}, name: o.Bucket.Bucket, prefix: o.Bucket.Prefix, log: o.Log, quota: q,
-		max: o.MaxUploads, expire: cmp.Or(o.Expire, defaultExpire)}
+		limits: uploadLimits{o.MaxUploads, o.MachineUploads}, expire: o.Expire}
 	if b.prefix != "" {
 		b.prefix += "/"
 	}
@@ -299,8 +299,8 @@ func (b *bucket) begin(f file, length int64) (upload, error) {
 	old, etag, err := b.load(f.slot())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if !b.mayBegin() {
-			return nil, errManyUploads
+		if err := b.mayBegin(f.machine); err != nil {
+			return nil, err
 		}
 	case errors.Is(err, errState):
 		b.log.Warn("begun anew", "file", f.path(), "error", err)
@@ -345,21 +345,21 @@ func (b *bucket) checkCount(f file) error {
 }
 
 // mayBegin counts one more upload if there may be one.
-func (b *bucket) mayBegin() bool {
+func (b *bucket) mayBegin(machine string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.latest.uploads >= b.max {
-		return false
+	if err := b.limits.check(b.latest.uploads, machine); err != nil {
+		return err
 	}
-	b.latest.uploads++
-	return true
+	b.latest.uploads[machine]++
+	return nil
 }
 
 // ended counts one upload less.
-func (b *bucket) ended() {
+func (b *bucket) ended(machine string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.latest.uploads--
+	b.latest.uploads[machine]--
 }
 
 // resume implements store.

@@ -273,6 +273,20 @@ func TestManyPieces(t *testing.T) {
 	}
 }
 
+// TestManyObjects fills a dump with files, which may be empty.
+func TestManyObjects(t *testing.T) {
+	o, _ := inBucket(t)
+	_, server := serve(t, o)
+	for i := range maxFiles - 1 {
+		placeFile(t, o, fmt.Sprint("web1/dump/", i), "")
+	}
+	for _, test := range []struct{ path, want string }{{"/dump/a", "201"}, {"/dump/b", "507"}, {"/dump2/a", "201"}} {
+		if status := put(t, server.URL+test.path, nil); status != test.want {
+			t.Errorf("PUT of %s: %s, want %s", test.path, status, test.want)
+		}
+	}
+}
+
 // TestOtherReceiversQuota has a receiver take into account what others have taken.
 func TestOtherReceiversQuota(t *testing.T) {
 	o, _ := inBucket(t)
@@ -355,9 +369,9 @@ func TestSweep(t *testing.T) {
 	if status := patch(t, url, want, 0, -1); status != "204" {
 		t.Fatalf("PATCH: %s", status)
 	}
-	sweep(2 * defaultExpire)
+	sweep(2 * b.expire)
 	if got := left(); len(got) != 0 {
-		t.Errorf("after %v there is %q, want nothing", 2*defaultExpire, got)
+		t.Errorf("after %v there is %q, want nothing", 2*b.expire, got)
 	}
 	if status, _ := curl(t, nil, "-I", url); status != "404" {
 		t.Errorf("HEAD of the upload that was given up: %s, want 404", status)

@@ -17,8 +17,6 @@ const (
 	// refresh is how often a receiver looks what is in the bucket: what the other
 	// receivers have done.
 	refresh = 30 * time.Second
-	// defaultExpire is when an upload is given up that nobody goes on with.
-	defaultExpire = 7 * 24 * time.Hour
 	// askTime is how long a client may ask what has become of its upload.
 	askTime  = time.Hour
 	maxPages = 100 // of unfinished uploads that are looked at
@@ -28,7 +26,7 @@ const (
 type survey struct {
 	used    usage
 	dumps   map[string]map[string]bool // of machines
-	uploads int                        // that are not complete
+	uploads usage                      // how many are not complete
 	states  map[string]seen            // by slots
 	others  []minio.ObjectInfo         // what there is of uploads besides
 }
@@ -64,7 +62,7 @@ func (b *bucket) keepLooking() {
 // look adds up what is in the bucket.
 func (b *bucket) look() error {
 	b.quota.measuring()
-	s := survey{used: usage{}, dumps: map[string]map[string]bool{}, states: map[string]seen{}}
+	s := survey{used: usage{}, uploads: usage{}, dumps: map[string]map[string]bool{}, states: map[string]seen{}}
 	err := b.do(slowly, func(ctx context.Context) error {
 		for object := range b.api.ListObjectsIter(ctx, b.name, minio.ListObjectsOptions{Prefix: b.prefix, Recursive: true}) {
 			if object.Err != nil {
@@ -91,7 +89,7 @@ func (b *bucket) look() error {
 		}
 		s.states[slot] = now
 		if now.err == nil && !now.state.Done && !now.state.Ended {
-			s.uploads++
+			s.uploads[now.state.Machine]++
 			s.used[now.state.Machine] += now.state.Offset
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"slices"
 
 	"github.com/minio/minio-go/v7"
 )
@@ -49,6 +50,9 @@ func (u *bucketUpload) write(p []byte) (n int, err error) {
 		some := p[:min(int64(len(p)), room)]
 		if err := u.b.quota.take(u.Machine, int64(len(some))); err != nil {
 			return n, err
+		}
+		if len(u.buf)+len(some) > cap(u.buf) {
+			u.buf = slices.Grow(u.buf, max(len(u.buf), len(some)))
 		}
 		u.buf = append(u.buf, some...)
 		u.Offset += int64(len(some))
@@ -207,7 +211,7 @@ func (u *bucketUpload) finish() error {
 	if err := u.commit(next); err != nil {
 		return err
 	}
-	u.b.ended()
+	u.b.ended(u.Machine)
 	u.removePieces(old)
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -27,13 +28,14 @@ import (
 // A dump in flattened form is written to its file as what it is, while it comes: of
 // vmcore.flat there is a vmcore in the end.
 type directory struct {
-	dir        string
-	root       *os.Root
-	bootID     string // of the running system
-	keepFree   int64
-	maxUploads int
-	quota      *quota
-	creating   sync.Mutex // held while a file is made
+	dir      string
+	root     *os.Root
+	bootID   string // of the running system
+	keepFree int64
+	limits   uploadLimits
+	expire   time.Duration // after which an upload cannot be gone on with
+	quota    *quota
+	creating sync.Mutex // held while a file is made
 
 	mu      sync.Mutex
 	uploads map[string]*dirUpload // by their slots
@@ -51,8 +53,9 @@ type dirUpload struct {
 // process. After a crash of the machine it cannot: what had come may be lost.
 type dirState struct {
 	known
-	Size int64  // of the file, holes and all: it is what the quota is about
-	Boot string // ID of the running system
+	Size  int64     // of the file, holes and all: it is what the quota is about
+	Boot  string    // ID of the running system
+	Saved time.Time // the last time
 	// Flat says that what comes is a flattened dump, and State how far it is written.
 	Flat  bool
 	State diskdump.FlatState
@@ -66,7 +69,8 @@ func openDirectory(o Options, q *quota) (*directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &directory{dir: o.Dir, root: root, keepFree: o.KeepFree, maxUploads: o.MaxUploads, quota: q,
+	d := &directory{dir: o.Dir, root: root, keepFree: o.KeepFree, limits: uploadLimits{o.MaxUploads, o.MachineUploads},
+		expire: o.Expire, quota: q,
 		uploads: map[string]*dirUpload{}, done: map[string]*dirUpload{}}
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err == nil {
@@ -131,10 +135,10 @@ func (d *directory) load() error {
 		slot, idErr := slotOf(u.ID)
 		switch {
 		case err != nil || idErr != nil || slot != entry.Name():
-		case u.Done && len(d.done) < d.maxUploads:
+		case u.Done && len(d.done) < d.limits.all:
 			d.done[slot] = u
 			continue
-		case !u.Done && u.Boot == d.bootID && len(d.uploads) < d.maxUploads:
+		case !u.Done && u.Boot == d.bootID && len(d.uploads) < d.limits.all:
 			d.uploads[slot] = u
 			continue
 		}
@@ -145,7 +149,7 @@ func (d *directory) load() error {
 
 // begin implements store.
 func (d *directory) begin(f file, length int64) (upload, error) {
-	u := &dirUpload{dir: d, dirState: dirState{known: newKnown(f, length), Boot: d.bootID}}
+	u := &dirUpload{dir: d, dirState: dirState{known: newKnown(f, length), Boot: d.bootID, Saved: time.Now()}}
 	u.Path, u.Flat = strings.CutSuffix(u.Path, flatSuffix)
 	d.creating.Lock()
 	defer d.creating.Unlock()
@@ -176,12 +180,29 @@ func (d *directory) add(u *dirUpload) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.uploads[u.slot()] == nil && len(d.uploads) >= d.maxUploads {
-		return errManyUploads
+	if d.uploads[u.slot()] == nil {
+		if err := d.limits.check(d.count(), u.Machine); err != nil {
+			return err
+		}
 	}
 	delete(d.done, u.slot())
 	d.uploads[u.slot()] = u
 	return nil
+}
+
+// count returns how many uploads machines have. It drops those that nobody has gone
+// on with for long; what there is of their files stays. The caller has locked mu.
+func (d *directory) count() usage {
+	uploads := usage{}
+	for slot, u := range d.uploads {
+		if time.Since(u.Saved) > d.expire {
+			delete(d.uploads, slot)
+			_ = d.root.Remove(path.Join(uploadsDir, slot))
+			continue
+		}
+		uploads[u.Machine]++
+	}
+	return uploads
 }
 
 // checkCount refuses a directory with so many entries.
@@ -230,7 +251,7 @@ func (d *directory) remember(u *dirUpload) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for old := range d.done {
-		if len(d.done) < d.maxUploads {
+		if len(d.done) < d.limits.all {
 			break
 		}
 		delete(d.done, old)
@@ -276,6 +297,9 @@ func (u *dirUpload) release() {
 
 // save implements upload.
 func (u *dirUpload) save() error {
+	u.dir.mu.Lock()
+	u.Saved = time.Now()
+	u.dir.mu.Unlock()
 	text, err := json.Marshal(u.dirState)
 	if err != nil {
 		return err

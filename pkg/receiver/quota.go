@@ -22,7 +22,7 @@ type quota struct {
 	since usage
 }
 
-// usage is how many bytes machines have.
+// usage is how much machines have, by their names.
 type usage map[string]int64
 
 func (u usage) sum() (sum int64) {

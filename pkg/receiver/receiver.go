@@ -38,8 +38,7 @@ type Options struct {
 	Dir string
 	// Bucket has them if it is not nil. SetClock is not used.
 	Bucket *s3.Options
-	// Expire is when an upload to a bucket is given up that nobody goes on with; 0
-	// means after a week.
+	// Expire is how long an upload can be gone on with; 0 means a week.
 	Expire time.Duration
 	// Machine returns the name of the machine that a request comes from, or an
 	// error if it has not proved to be one.
@@ -50,8 +49,9 @@ type Options struct {
 	// KeepFree is how much of the disk is left alone, in bytes.
 	KeepFree int64
 	// MaxUploads is how many uploads may be under way at a time, incomplete ones of
-	// before among them; 0 means 1000.
-	MaxUploads int
+	// before among them, and MachineUploads how many of one machine; 0 means 1000,
+	// and 100.
+	MaxUploads, MachineUploads int
 	// MaxRequests and MachineRequests are how many requests may be under way at a
 	// time, and how many of one machine; 0 means 256, and 8.
 	MaxRequests, MachineRequests int
@@ -85,9 +85,11 @@ func New(o Options) (*Receiver, error) {
 		return nil, errors.New("nobody says which machine a request comes from")
 	}
 	o.MaxUploads = cmp.Or(o.MaxUploads, 1000)
+	o.MachineUploads = cmp.Or(o.MachineUploads, 100)
 	o.MaxRequests = cmp.Or(o.MaxRequests, 256)
 	o.MachineRequests = cmp.Or(o.MachineRequests, 8)
 	o.Idle = cmp.Or(o.Idle, time.Minute)
+	o.Expire = cmp.Or(o.Expire, 7*24*time.Hour)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

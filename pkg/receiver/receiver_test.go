@@ -20,7 +20,7 @@ import (
 )
 
 // serve starts a server for the receiver, which the functions change before.
-func serve(t *testing.T, o Options, change ...func(*Receiver)) (*Receiver, *httptest.Server) {
+func serve(t testing.TB, o Options, change ...func(*Receiver)) (*Receiver, *httptest.Server) {
 	t.Helper()
 	if o.Machine == nil {
 		o.Machine = func(*http.Request) (string, error) { return "web1", nil }

@@ -91,6 +91,17 @@ const (
 	maxEnd = 1 << 50
 )
 
+// uploadLimits bound how many uploads there are, in all and of a machine.
+type uploadLimits struct{ all, each int }
+
+// check refuses one more of the machine.
+func (l uploadLimits) check(uploads usage, machine string) error {
+	if uploads.sum() >= int64(l.all) || uploads[machine] >= int64(l.each) {
+		return errManyUploads
+	}
+	return nil
+}
+
 // file names a file. The names have been checked.
 type file struct{ machine, dump, name string }
 

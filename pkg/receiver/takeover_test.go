@@ -123,6 +123,40 @@ func TestHole(t *testing.T) {
 	}
 }
 
+// TestMachineUploads has a machine begin more uploads than it may have: there is room
+// for those of others.
+func TestMachineUploads(t *testing.T) {
+	eachStore(t, func(t *testing.T, o Options, _ string) {
+		o.Machine, o.MachineUploads, o.MaxUploads = byHeader, 2, 4
+		_, server := serve(t, o)
+		for i, test := range []struct{ machine, want string }{
+			{"web1", "201"}, {"web1", "201"}, {"web1", "507"}, {"web2", "201"}, {"web3", "201"}, {"web4", "507"},
+		} {
+			status, _ := curl(t, nil, "-X", "POST", "-H", "Upload-Defer-Length: 1", "-H", metadata(fmt.Sprint("dump/", i)), "-H", "Machine: "+test.machine, server.URL+"/")
+			if status != test.want {
+				t.Errorf("upload %d, of %s: %s, want %s", i, test.machine, status, test.want)
+			}
+		}
+		// One that is complete does not count.
+		if status := put(t, server.URL+"/dump/0", []byte("x"), "-H", "Machine: web1"); status != "201" {
+			t.Errorf("PUT in place of an upload: %s, want 201", status)
+		}
+		if status := put(t, server.URL+"/dump/new", []byte("x"), "-H", "Machine: web4"); status != "201" {
+			t.Errorf("PUT: %s, want 201", status)
+		}
+	})
+}
+
+// TestExpired has a directory with uploads that nobody goes on with.
+func TestExpired(t *testing.T) {
+	_, server := serve(t, Options{Dir: t.TempDir(), MaxUploads: 1, Expire: time.Nanosecond})
+	url := create(t, server, "dump/1")
+	create(t, server, "dump/2")
+	if status, _ := curl(t, nil, "-I", url); status != "404" {
+		t.Errorf("HEAD of an upload that made room: %s, want 404", status)
+	}
+}
+
 // TestManyFiles makes empty files, which no quota counts.
 func TestManyFiles(t *testing.T) {
 	post := func(server string, name string) int {
@@ -147,7 +181,7 @@ func TestManyFiles(t *testing.T) {
 		{"dump/%d", "web1/dump/*", maxFiles + 50, maxFiles},
 	} {
 		dir := t.TempDir()
-		_, server := serve(t, Options{Dir: dir, MaxUploads: test.max})
+		_, server := serve(t, Options{Dir: dir, MaxUploads: test.max, MachineUploads: test.max})
 		made := 0
 		for i := range test.want + 20 {
 			if post(server.URL, fmt.Sprintf(test.pattern, i)) == http.StatusCreated {

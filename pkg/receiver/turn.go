@@ -130,8 +130,11 @@ func (t *turn) extend(control *http.ResponseController, idle time.Duration) erro
 }
 
 // finished says that the request has read what it wants.
-func (t *turn) finished() {
+func (t *turn) finished(control *http.ResponseController) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.wake = nil
+	if !t.wanted {
+		_ = control.SetReadDeadline(time.Time{})
+	}
 }
