@@ -76,6 +76,8 @@ type Fault struct {
 	// Saved are the files that are left in the directory of the dump; nil if there
 	// is none, since no target worked.
 	Saved []string
+	// OrAll says that it may as well be All, by chance.
+	OrAll bool
 	// Early has the initramfs of the machine arm the image and crash.
 	Early bool
 	// EFI is for machines with such firmware, whose variables survive.

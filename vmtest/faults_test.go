@@ -344,8 +344,15 @@ func checkFault(t *testing.T, f *Fault, saved string) {
 		t.Errorf("%v were collected, want one", dumps)
 	}
 	dump := dumps[len(dumps)-1]
+	if _, err := os.Stat(filepath.Join(dump, "vmcore")); err == nil && f.OrAll {
+		f.Saved = All
+	}
 	wantFiles(t, dump, f.Saved...)
 	if !slices.Contains(f.Saved, "kdump.log") {
+		const before = "] dmesg: done in " // the dump
+		if log := readFile(t, filepath.Join(dump, "kdump.log-incomplete")); !strings.Contains(log, before) {
+			t.Errorf("kdump.log-incomplete does not say how far the run had come: %q", log)
+		}
 		return
 	}
 	log := readFile(t, filepath.Join(dump, "kdump.log"))

@@ -68,6 +68,13 @@ func (l *runLog) printf(format string, args ...any) string {
 	return line
 }
 
+// lines returns the lines so far, with which contents will begin.
+func (l *runLog) lines() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Clone(l.text.Bytes())
+}
+
 // contents returns what kdump.log gets: the lines so far, and once more those
 // about what was given up.
 func (l *runLog) contents() []byte {

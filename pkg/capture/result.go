@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -50,6 +51,21 @@ func (r *run) resultLine(s state) string {
 // the phase's context.
 func createReport(ctx context.Context, dir target.Target, reserve int64) (target.File, error) {
 	return dir.Create(context.WithoutCancel(ctx), "kdump.log", reserve)
+}
+
+// reportSoFar makes durable what there is of kdump.log before the dump: if the capture
+// kernel itself ends then, it says how far the run had come. All of it is written once
+// more in the end, over this.
+func (r *run) reportSoFar(s state) error {
+	f, ok := s.report.(interface {
+		io.WriterAt
+		target.Syncer
+	})
+	if !ok {
+		return nil
+	}
+	_, err := f.WriteAt(r.log.lines(), 0)
+	return errors.Join(err, f.Sync())
 }
 
 // saveReport saves kdump.log.

@@ -93,6 +93,9 @@ func saveDump(ctx context.Context, r *run, s state) (state, error) {
 		progress.update(p)
 	}
 	opts.Warn = func(line string) { r.log.giveUp("dump: %s", line) }
+	if err := r.reportSoFar(s); err != nil {
+		r.log.printf("dump: kdump.log: %v", err)
+	}
 	f, save, err := s.createDump(ctx)
 	if err != nil {
 		return s, err

@@ -68,6 +68,12 @@ type Target interface {
 	String() string
 }
 
+// Syncer is implemented by files whose bytes can be made durable before Commit.
+type Syncer interface {
+	// Sync makes durable what was written. The file stays incomplete.
+	Sync() error
+}
+
 // Notebook is implemented by targets that can keep a few words from one run to
 // the next.
 type Notebook interface {

@@ -14,7 +14,7 @@ import (
 	"github.com/ukdump/ukdump/pkg/target/direct"
 )
 
-// File is a file under way. It implements target.File and io.WriterAt.
+// File is a file under way. It implements target.File, target.Syncer and io.WriterAt.
 type File struct {
 	ctx  context.Context
 	dir  *Dir
@@ -84,6 +84,14 @@ func (f *File) Truncate(size int64) error {
 	f.next, f.end = size, size
 	f.writer.Reset()
 	return nil
+}
+
+// Sync implements target.Syncer.
+func (f *File) Sync() error {
+	if f.f == nil {
+		return fmt.Errorf("%s: %w", f, os.ErrClosed)
+	}
+	return noSpace(unix.Fdatasync(int(f.f.Fd())))
 }
 
 // Commit implements target.File.
