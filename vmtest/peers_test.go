@@ -25,7 +25,6 @@ type peer struct {
 	target []string // lines of kdump.conf
 	wrong  []string // the same for whoever expects another server there
 	steps  []string // that give the machine the files of these lines
-	flat   bool     // it gets flattened dumps, and leaves them so
 	saved  string   // where the directories of dumps are
 }
 
@@ -80,7 +79,7 @@ func servePut(t *testing.T, size string) *peer {
 	s := servertest.Nginx(t, size)
 	p := newPeer(s, "dumps")
 	url := fmt.Sprintf("http https://10.0.2.2:%d/", s.Port)
-	p.target, p.wrong, p.flat = []string{url, "tls_pin " + s.Pin}, []string{url, "tls_pin " + otherPin}, true
+	p.target, p.wrong = []string{url, "tls_pin " + s.Pin}, []string{url, "tls_pin " + otherPin}
 	return p
 }
 
@@ -115,6 +114,6 @@ func serveS3(t *testing.T, size string) *peer {
 	lines := func(pin string) []string {
 		return []string{"s3 https://10.0.2.2:" + port + "/" + s3test.Bucket + "/crash", "s3_credentials /root/s3", "tls_pin " + pin}
 	}
-	p.target, p.wrong, p.flat = lines(s.Pin), lines(otherPin), true
+	p.target, p.wrong = lines(s.Pin), lines(otherPin)
 	return p
 }

@@ -52,9 +52,17 @@ var troubles = map[string]trouble{
 	"clock":   {args: []string{"-rtc", "base=2001-02-03T04:05:06"}},
 }
 
+// remoteTest is a machine that saves its dump to a server in spite of a trouble.
+type remoteTest struct {
+	server  Server
+	trouble string
+	quick   bool     // make test has it; all are in make test-faults
+	next    bool     // the server cannot have the dump: the next target, a disk, gets it
+	log     []string // texts in kdump.log
+}
+
 // TestRemote saves dumps across the network, to each kind of server and in spite
-// of each trouble. If the server cannot have the dump, the next target, a disk,
-// gets it. Without UKDUMP_FAULTS=all only a part of this is tried.
+// of each trouble. Without UKDUMP_FAULTS=all only a part of the table is tried.
 func TestRemote(t *testing.T) {
 	begin(t)
 	ukdump(t)
@@ -63,84 +71,97 @@ func TestRemote(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, test := range []struct {
-		server  Server
-		trouble string
-		quick   bool
-		next    bool     // the disk gets the dump
-		log     []string // texts in kdump.log
-	}{
-		{SSHServer, "refused", true, false, []string{"no such host", "another machine that pretends"}},
-		{SSHServer, "restarted", false, false, nil},
-		{SSHServer, "link down", false, false, nil},
-		{SSHServer, "stalled", false, false, nil},
-		{SSHServer, "full", false, false, []string{"no space left", "trying dump level 31"}},
+	for _, test := range []remoteTest{
+		{server: SSHServer, trouble: "refused", quick: true, log: []string{"no such host", "another machine that pretends"}},
+		{server: SSHServer, trouble: "restarted"},
+		{server: SSHServer, trouble: "link down"},
+		{server: SSHServer, trouble: "stalled"},
+		{server: SSHServer, trouble: "full", log: []string{"no space left", "trying dump level 31"}},
 
-		{NFSServer, "refused", false, false, []string{"no such host"}},
-		{NFSServer, "restarted", true, false, nil},
-		{NFSServer, "link down", false, false, nil},
-		{NFSServer, "full", true, false, []string{"no space left", "trying dump level 31"}},
+		{server: NFSServer, trouble: "refused", log: []string{"no such host"}},
+		{server: NFSServer, trouble: "restarted", quick: true},
+		{server: NFSServer, trouble: "link down"},
+		{server: NFSServer, trouble: "full", quick: true, log: []string{"no space left", "trying dump level 31"}},
 
-		{PutServer, "refused", true, false, []string{"no such host", "not the pinned one"}},
-		{PutServer, "restarted", true, false, []string{"dump: failed", "none has taken the dump"}},
-		{PutServer, "link down", false, false, nil},
-		{PutServer, "full", false, true, []string{"dump: failed"}},
+		{server: PutServer, trouble: "refused", quick: true, log: []string{"no such host", "not the pinned one"}},
+		{server: PutServer, trouble: "restarted", quick: true, log: []string{"dump: failed", "none has taken the dump"}},
+		{server: PutServer, trouble: "link down"},
+		{server: PutServer, trouble: "full", next: true, log: []string{"dump: failed"}},
 
-		{TusServer, "refused", true, false, []string{"no such host", "certificate signed by unknown authority"}},
-		{TusServer, "restarted", true, false, nil},
-		{TusServer, "link down", false, false, nil},
-		{TusServer, "full", false, true, []string{"dump: failed", "507"}},
+		{server: TusServer, trouble: "refused", quick: true, log: []string{"no such host", "certificate signed by unknown authority"}},
+		{server: TusServer, trouble: "restarted", quick: true},
+		{server: TusServer, trouble: "link down"},
+		{server: TusServer, trouble: "full", next: true, log: []string{"dump: failed", "507"}},
 
-		{S3Server, "refused", false, false, []string{"no such host", "not the pinned one"}},
-		{S3Server, "restarted", false, false, nil},
-		{S3Server, "link down", true, false, nil},
-		{S3Server, "full", false, true, []string{"dump: failed"}},
-		{S3Server, "clock", false, false, []string{"the clock is wrong"}},
+		{server: S3Server, trouble: "refused", log: []string{"no such host", "not the pinned one"}},
+		{server: S3Server, trouble: "restarted"},
+		{server: S3Server, trouble: "link down", quick: true},
+		{server: S3Server, trouble: "full", next: true, log: []string{"dump: failed"}},
+		{server: S3Server, trouble: "clock", log: []string{"the clock is wrong"}},
 	} {
 		t.Run(string(test.server)+" "+test.trouble, func(t *testing.T) {
 			if !test.quick && os.Getenv("UKDUMP_FAULTS") != "all" {
 				t.Skip("make test-faults runs this (it sets UKDUMP_FAULTS=all)")
 			}
-			trouble := troubles[test.trouble]
-			p := peers[test.server](t, trouble.size)
-			m := Machine{Kernel: k, Root: root, MemoryMiB: 1024, Args: slices.Concat(Network(NIC{}), trouble.args)}
-			disk := filepath.Join(t.TempDir(), "disk")
-			m.Steps = AttachNetwork()
-			if test.next {
-				if err := MakeDisk(disk, "ext4", "512M", mkfs["ext4"]...); err != nil {
-					t.Fatal(err)
-				}
-				m.Virtio, m.Steps = []string{disk}, append(m.Steps, AttachVirtio("ext4")...)
-			}
-			m.Steps = slices.Concat(m.Steps, p.steps, []string{
-				"write /etc/kdump.conf " + strings.Join(remoteConf(p, trouble, test.next), "|"),
-				kdumpctl + "build", kdumpctl + "load", "fill 256", "crash"})
-			console := crashAmid(t, &m, p, trouble.act)
-
-			wantSaid(t, console, "ukdump: result=ok ", "ukdump: end action=reboot")
-			where := p.saved
-			if test.next {
-				wantNoDump(t, where)
-				where = t.TempDir()
-				if err := readExt4(disk, where); err != nil {
-					t.Fatal(err)
-				}
-				where = filepath.Join(where, "var/crash")
-			}
-			dump := wholeDump(t, where)
-			if p.flat && !test.next {
-				unflatten(t, k, dump)
-			}
-			checkWhole(t, k, dump)
-			log := readFile(t, filepath.Join(dump, "kdump.log"))
-			for _, text := range test.log {
-				if !strings.Contains(log, text) {
-					t.Errorf("kdump.log does not have %q", text)
-				}
-			}
-			wantInTime(t, log, trouble.refused || test.next)
+			test.run(t, k, root)
 		})
 	}
+}
+
+func (test *remoteTest) run(t *testing.T, k Kernel, root string) {
+	trouble := troubles[test.trouble]
+	p, disk := peers[test.server](t, trouble.size), filepath.Join(t.TempDir(), "disk")
+	if err := MakeDisk(disk, "ext4", "512M", mkfs["ext4"]...); err != nil {
+		t.Fatal(err)
+	}
+	m := Machine{Kernel: k, Root: root, MemoryMiB: 1024, Virtio: []string{disk}, Args: slices.Concat(Network(NIC{}), trouble.args)}
+	m.Steps = slices.Concat(AttachNetwork(), AttachVirtio("ext4"), p.steps, []string{
+		"write /etc/kdump.conf " + strings.Join(test.conf(p, trouble.refused), "|"),
+		kdumpctl + "build", kdumpctl + "load", "fill 256", "crash"})
+	console := crashAmid(t, &m, p, trouble.act)
+	wantSaid(t, console, "ukdump: result=ok ", "ukdump: end action=reboot")
+
+	dump := ""
+	if test.next {
+		wantNoDump(t, p.saved)
+		saved := t.TempDir()
+		if err := readExt4(disk, saved); err != nil {
+			t.Fatal(err)
+		}
+		dump = onlyDump(t, filepath.Join(saved, "var/crash"))
+	} else {
+		dump = wholeDump(t, p.saved)
+	}
+	if _, err := os.Stat(filepath.Join(dump, "vmcore.flat")); err == nil {
+		unflatten(t, k, dump)
+	}
+	checkWhole(t, k, dump)
+	log := readFile(t, filepath.Join(dump, "kdump.log"))
+	for _, text := range test.log {
+		if !strings.Contains(log, text) {
+			t.Errorf("kdump.log does not have %q", text)
+		}
+	}
+	wantInTime(t, log, trouble.refused || test.next)
+}
+
+// conf returns the lines of kdump.conf.
+func (test *remoteTest) conf(p *peer, refused bool) []string {
+	// Beyond level 31 there is enough to be in the middle of for a while. A snapshot
+	// of the network needs to know the names.
+	conf := []string{"machine tested", "network eth0 dhcp", "core_collector makedumpfile -l -d 0"}
+	if refused {
+		conf = append(conf, "target_timeout 1m")
+		for _, line := range p.target {
+			conf = append(conf, strings.Replace(line, "10.0.2.2", noSuchName, 1))
+		}
+		conf = append(conf, p.wrong...)
+	}
+	conf = append(conf, p.target...)
+	if test.next {
+		conf = append(conf, "target_timeout 1m", "ext4 UUID="+uuid)
+	}
+	return conf
 }
 
 // wholeDump returns the only directory of a complete dump. Tries before it may have
@@ -170,25 +191,6 @@ func unflatten(t *testing.T, k Kernel, dir string) {
 	if err := os.Remove(flat.Name()); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// remoteConf returns the lines of kdump.conf.
-func remoteConf(p *peer, trouble trouble, next bool) []string {
-	// Beyond level 31 there is enough to be in the middle of for a while. A snapshot
-	// of the network needs to know the names.
-	conf := []string{"machine tested", "network eth0 dhcp", "core_collector makedumpfile -l -d 0"}
-	if trouble.refused {
-		conf = append(conf, "target_timeout 1m")
-		for _, line := range p.target {
-			conf = append(conf, strings.Replace(line, "10.0.2.2", noSuchName, 1))
-		}
-		conf = append(conf, p.wrong...)
-	}
-	conf = append(conf, p.target...)
-	if next {
-		conf = append(conf, "target_timeout 1m", "ext4 UUID="+uuid)
-	}
-	return conf
 }
 
 // crashAmid has the machine crash and reboot, and acts in the middle of its dump to
