@@ -55,7 +55,6 @@ Dumps go to
   --s3-region NAME       where the bucket is
   --s3-credentials FILE  access key and secret key, as in ~/.aws/credentials (what
                          the machine's metadata service says)
-  --expire DURATION  when uploads are given up that nobody goes on with (168h)
 
 Machines prove who they are by one of
   --tokens FILE      a token, whose hash is in the file; read again on SIGHUP
@@ -71,6 +70,7 @@ Machines prove who they are by one of
   --per-address N    from one address (100; 0 if there is a proxy in front)
   --requests N       how many may be under way at a time (256), and how many
   --per-machine N    of one machine (8)
+  --expire DURATION  when uploads are given up that nobody goes on with (168h)
   --metrics ADDRESS  where to serve /metrics for Prometheus (nowhere)
 
 SIZE is in bytes, or with K, M, G or T behind it.

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// slots are places for requests under way. A machine gets a few of them only, so
+// requests has places for requests under way. A machine gets a few of them only, so
 // that those that are slow, or want to be, leave room for others.
-type slots struct {
+type requests struct {
 	all        chan struct{}
 	perMachine int
 	patience   time.Duration // with which a request waits for a place
@@ -25,40 +25,40 @@ var (
 	errNoPlace      = errors.New("too many requests at a time")
 )
 
-func newSlots(all, perMachine int) *slots {
-	return &slots{all: make(chan struct{}, all), perMachine: perMachine, patience: handover, machines: map[string]int{}}
+func newRequests(all, perMachine int) *requests {
+	return &requests{all: make(chan struct{}, all), perMachine: perMachine, patience: handover, machines: map[string]int{}}
 }
 
 // enter gets a request of the machine a place. Who waits gets one in turn.
-func (s *slots) enter(ctx context.Context, machine string) error {
-	s.mu.Lock()
-	if s.machines[machine] >= s.perMachine {
-		s.mu.Unlock()
+func (r *requests) enter(ctx context.Context, machine string) error {
+	r.mu.Lock()
+	if r.machines[machine] >= r.perMachine {
+		r.mu.Unlock()
 		return errManyRequests
 	}
-	s.machines[machine]++
-	s.mu.Unlock()
-	timer := time.NewTimer(s.patience)
+	r.machines[machine]++
+	r.mu.Unlock()
+	timer := time.NewTimer(r.patience)
 	defer timer.Stop()
 	select {
-	case s.all <- struct{}{}:
+	case r.all <- struct{}{}:
 		return nil
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	s.forget(machine)
+	r.forget(machine)
 	return errNoPlace
 }
 
-func (s *slots) leave(machine string) {
-	<-s.all
-	s.forget(machine)
+func (r *requests) leave(machine string) {
+	<-r.all
+	r.forget(machine)
 }
 
-func (s *slots) forget(machine string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.machines[machine]--; s.machines[machine] == 0 {
-		delete(s.machines, machine)
+func (r *requests) forget(machine string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.machines[machine]--; r.machines[machine] == 0 {
+		delete(r.machines, machine)
 	}
 }

@@ -25,7 +25,7 @@ func TestTooManyRequests(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		r, server := serve(t, Options{Dir: dir, Machine: byHeader, MaxRequests: 2, MachineRequests: 1, Idle: time.Hour},
-			func(r *Receiver) { r.slots.patience = test.patience })
+			func(r *Receiver) { r.requests.patience = test.patience })
 		slow := func(machine string) (body *io.PipeWriter, status <-chan int) {
 			return beginRequest(t, r, "PUT", server.URL+"/dump/slow", http.Header{"Machine": {machine}}, "x")
 		}

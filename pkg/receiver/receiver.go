@@ -72,11 +72,11 @@ type Stats struct {
 type Receiver struct {
 	Stats Stats
 
-	opts  Options
-	store store
-	quota *quota
-	slots *slots
-	turns turns
+	opts     Options
+	store    store
+	quota    *quota
+	requests *requests
+	turns    turns
 }
 
 // New opens the directory or the bucket and looks what is in it.
@@ -93,7 +93,7 @@ func New(o Options) (*Receiver, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Receiver{opts: o, slots: newSlots(o.MaxRequests, o.MachineRequests), turns: turns{places: map[string]*place{}}}
+	r := &Receiver{opts: o, requests: newRequests(o.MaxRequests, o.MachineRequests), turns: turns{places: map[string]*place{}}}
 	r.quota = &quota{machine: o.MachineQuota, total: o.TotalQuota, used: usage{}, since: usage{}}
 	var err error
 	if o.Bucket != nil {
@@ -124,12 +124,12 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		r.refuse(w, q, machine, fmt.Errorf("%w: %w", errStranger, err))
 		return
 	}
-	if err := r.slots.enter(q.Context(), machine); err != nil {
+	if err := r.requests.enter(q.Context(), machine); err != nil {
 		w.Header().Set("Retry-After", "1")
 		r.refuse(w, q, machine, err)
 		return
 	}
-	defer r.slots.leave(machine)
+	defer r.requests.leave(machine)
 	switch q.Method {
 	case "OPTIONS":
 		w.Header().Set("Tus-Version", version)
