@@ -20,7 +20,8 @@
 #                      files from elsewhere for READER_FUZZTIME
 #   make bench         measure ourselves against makedumpfile, see
 #                      docs/performance.md; BENCH= has flags, -h shows them
-#   make bench-vm      the same for whole capture runs, and against kdump-tools
+#   make bench-targets measure targets against scp, curl and cp, on loopback
+#   make bench-vm      the same as bench for whole capture runs, and against kdump-tools
 
 SHELL = /bin/bash -o pipefail
 GO ?= go
@@ -54,7 +55,7 @@ SUMMARY = { grep -vE '^ *=== (RUN|PAUSE|CONT|NAME)|^ +--- PASS|^PASS$$' || true;
 VMTEST = TMPDIR=/var/tmp UKDUMP_VMTEST=1 $(GO) test -count=1 -timeout 90m -v ./vmtest
 
 .PHONY: all build rescue demo test check test-unit test-race test-readers test-vm test-vm-dumps test-vm-faults \
-	test-faults fuzz bench bench-vm kernels headers cores tools debug clean
+	test-faults fuzz bench bench-targets bench-vm kernels headers cores tools debug clean
 
 all: build
 
@@ -144,6 +145,13 @@ bench: build
 	$(MAKE) cores SUITES=bookworm
 	$(GO) build -o build/benchmark ./vmtest/bench
 	build/benchmark $(BENCH)
+
+bench-targets: build
+	vmtest/setup $(NEEDS_TEST)
+	vmtest/fetch server s3
+	$(MAKE) cores SUITES=bookworm
+	$(GO) build -o build/benchmark ./vmtest/bench
+	build/benchmark -parts targets -mark 'make bench-targets' $(BENCH)
 
 bench-vm: build
 	vmtest/setup $(NEEDS_TEST) debootstrap:debootstrap

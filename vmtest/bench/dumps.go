@@ -108,7 +108,7 @@ func (b *bench) run(core string, e *entry) (sample, error) {
 	out := filepath.Join(b.out, "ukdump-bench.dump")
 	defer os.Remove(out)
 	command := append(slices.Clone(e.program.command), e.args...)
-	s, err := measure(append(command, "-f", "--message-level", "0", "-d", "31", core, out))
+	s, err := measure(append(command, "-f", "--message-level", "0", "-d", "31", core, out), "")
 	if err != nil {
 		return s, err
 	}
@@ -120,32 +120,31 @@ func (b *bench) run(core string, e *entry) (sample, error) {
 	return s, nil
 }
 
-// columns are the names of the measures of a sample.
-func columns() (names []string) {
-	for _, m := range measures {
-		names = append(names, m.name)
-	}
-	return names
-}
+// dumpFigures are the columns of tables about dumps.
+var dumpFigures = figures{wall, cpu, rss, output}
 
 // dumps compares level-31 dumps of a core, for each of the codecs.
 func (b *bench) dumps(title, core string, codecs []codec) (*table, error) {
-	t := &table{Title: title, Columns: columns()}
+	t := &table{Title: title, Columns: dumpFigures.names()}
+	programs, err := makedumpfiles(b.programs)
+	if err != nil {
+		return nil, err
+	}
 	for _, c := range codecs {
-		if err := b.addDumps(t, core, c); err != nil {
+		if err := b.addDumps(t, core, c, programs); err != nil {
 			return nil, err
 		}
 	}
 	return t, nil
 }
 
-func (b *bench) addDumps(t *table, core string, c codec) error {
+func (b *bench) addDumps(t *table, core string, c codec, programs []program) error {
 	ours := ours()
 	one, two := []string{c.option, "--num-threads", "1"}, []string{c.option, "--num-threads", "2"}
 	ours1 := &entry{label: ours.name, program: ours, args: one}
 	ours2 := &entry{label: ours.name + ", 2 threads", program: ours, args: two}
 	entries := []*entry{ours1, ours2}
-	theirs, found := with(b.makedumpfiles, c.name)
+	theirs, found := with(programs, c.name)
 	theirs1 := &entry{label: theirs.name, program: theirs, args: one[:1]}
 	// Its threads wait for each other by spinning, which takes long enough once.
 	theirs2 := &entry{label: theirs.name + ", 2 threads", program: theirs, args: two, once: true}
@@ -162,17 +161,17 @@ func (b *bench) addDumps(t *table, core string, c codec) error {
 			t.note("%s: %s: %v", c.name, e.label, e.failed)
 			continue
 		}
-		t.add(c.name+": "+e.label, rowOf(e.samples))
+		t.add(c.name+": "+e.label, dumpFigures.row(e.samples))
 	}
 	if !found {
 		return nil
 	}
-	t.add(c.name+": ratio, 1 thread", ratios(ours1.samples, theirs1.samples))
+	t.add(c.name+": ratio, 1 thread", dumpFigures.ratios(ours1.samples, theirs1.samples))
 	best := theirs1
 	if theirs2.failed == nil && theirs2.samples[0].Wall < spreadOf(walls(theirs1.samples)).Median {
 		best = theirs2
 	}
-	t.add(c.name+": ratio, 2 threads to its best", ratios(ours2.samples, best.samples))
+	t.add(c.name+": ratio, 2 threads to its best", dumpFigures.ratios(ours2.samples, best.samples))
 	return nil
 }
 

@@ -16,9 +16,9 @@ import (
 
 // bench is what the flags say.
 type bench struct {
-	runs          int
-	out           string
-	makedumpfiles []program
+	runs     int
+	out      string
+	programs []string // makedumpfiles, the best first
 }
 
 func main() {
@@ -32,7 +32,7 @@ func run() error {
 	b := &bench{}
 	flag.IntVar(&b.runs, "runs", 5, "how often everything is run")
 	flag.StringVar(&b.out, "out", outDir(), "where dumps are written, and removed; best in memory")
-	parts := flag.String("parts", "real,terabyte,scaling", "what to measure; capture and smallest start machines")
+	parts := flag.String("parts", "real,terabyte,scaling", "what to measure; targets starts servers, capture and smallest machines")
 	programs := flag.String("makedumpfile", "", "a further makedumpfile, for codecs that Debian's lack")
 	asJSON := flag.Bool("json", false, "print for machines")
 	doc := flag.String("doc", "", "also put the tables into this Markdown file, between its marks")
@@ -40,11 +40,7 @@ func run() error {
 	flag.Parse()
 
 	tools := filepath.Join(vmtest.Build, "tools", "makedumpfile-")
-	names := []string{tools + "forky", "makedumpfile", tools + "bookworm"} // the newest first
-	var err error
-	if b.makedumpfiles, err = makedumpfiles(append(names, strings.Fields(*programs)...)); err != nil {
-		return err
-	}
+	b.programs = append([]string{tools + "forky", "makedumpfile", tools + "bookworm"}, strings.Fields(*programs)...)
 	var tables []*table
 	for _, part := range strings.Split(*parts, ",") {
 		measure, ok := b.parts()[part]
@@ -77,6 +73,7 @@ func run() error {
 func (b *bench) parts() map[string]func() ([]*table, error) {
 	return map[string]func() ([]*table, error){
 		"real": b.real, "terabyte": b.terabyte, "scaling": b.scaling, // of cores
+		"targets": b.targets,
 		"capture": b.capture, "smallest": b.smallest, // in machines that crash
 	}
 }

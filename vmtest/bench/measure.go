@@ -27,16 +27,16 @@ type sample struct {
 const limit = 5 * time.Minute
 
 // measure runs a command and returns what it took, but for the size of its
-// output. What it says to standard output is thrown away.
+// output. It reads the input; what it says to standard output is thrown away.
 //
 // The process is traced for nothing but a look at it when it ends: the largest
 // size that wait4 tells is not less than that of the process which started it.
-func measure(command []string) (sample, error) {
+func measure(command []string, input string) (sample, error) {
 	runtime.LockOSThread() // tracing is between threads
 	defer runtime.UnlockOSThread()
 	var said bytes.Buffer
 	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Stderr = &said
+	cmd.Stdin, cmd.Stderr = strings.NewReader(input), &said
 	cmd.SysProcAttr = &unix.SysProcAttr{Ptrace: true}
 	start := time.Now()
 	if err := cmd.Start(); err != nil {

@@ -41,7 +41,7 @@ func (b *bench) scale(size uint64) ([]spread, error) {
 			return nil, err
 		}
 		command := append(ours().command, "-F", "-l", "-d", "31", "--num-threads", "1", "--message-level", "0", path)
-		d, err := measure(command)
+		d, err := measure(command, "")
 		if err != nil {
 			return nil, err
 		}

@@ -49,44 +49,54 @@ func digits(f float64) string {
 	return fmt.Sprintf("%.0f", f)
 }
 
-// measures are the figures of a sample.
-var measures = []struct {
+// figure is one of the figures of a sample.
+type figure struct {
 	name string
 	of   func(sample) float64
-}{
-	{"wall s", func(s sample) float64 { return s.Wall }},
-	{"CPU s", func(s sample) float64 { return s.CPU }},
-	{"RSS MiB", func(s sample) float64 { return s.RSS }},
-	{"output MB", func(s sample) float64 { return s.Size }},
 }
 
-// row is the spread of each of the measures.
-type row []spread
+var (
+	wall   = figure{"wall s", func(s sample) float64 { return s.Wall }}
+	cpu    = figure{"CPU s", func(s sample) float64 { return s.CPU }}
+	rss    = figure{"RSS MiB", func(s sample) float64 { return s.RSS }}
+	output = figure{"output MB", func(s sample) float64 { return s.Size }}
+	rate   = figure{"MB/s", func(s sample) float64 { return s.Size / s.Wall }}
+)
 
-func rowOf(samples []sample) row {
-	var r row
-	for _, m := range measures {
-		var figures []float64
-		for _, s := range samples {
-			figures = append(figures, m.of(s))
-		}
-		r = append(r, spreadOf(figures))
+// figures are the columns of a table.
+type figures []figure
+
+// names returns what is above them.
+func (fs figures) names() (names []string) {
+	for _, f := range fs {
+		names = append(names, f.name)
 	}
-	return r
+	return names
+}
+
+// row returns the spread of each of the figures.
+func (fs figures) row(samples []sample) (row []spread) {
+	for _, f := range fs {
+		var all []float64
+		for _, s := range samples {
+			all = append(all, f.of(s))
+		}
+		row = append(row, spreadOf(all))
+	}
+	return row
 }
 
 // ratios returns the samples of a by those of b that were taken right after or
 // before them.
-func ratios(a, b []sample) row {
-	var r row
-	for _, m := range measures {
-		var figures []float64
+func (fs figures) ratios(a, b []sample) (row []spread) {
+	for _, f := range fs {
+		var all []float64
 		for i := range min(len(a), len(b)) {
-			if m.of(b[i]) != 0 {
-				figures = append(figures, m.of(a[i])/m.of(b[i]))
+			if f.of(b[i]) != 0 {
+				all = append(all, f.of(a[i])/f.of(b[i]))
 			}
 		}
-		r = append(r, spreadOf(figures))
+		row = append(row, spreadOf(all))
 	}
-	return r
+	return row
 }
