@@ -5,12 +5,12 @@
 package s3
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"slices"
 	"time"
@@ -145,12 +145,14 @@ func watch(ctx context.Context, quiet time.Duration, do request) error {
 
 // body is what a request sends. To read it is to move.
 type body struct {
-	*bytes.Reader
-	moved func()
+	blocks net.Buffers
+	moved  func()
 }
 
+func newBody(blocks [][]byte, moved func()) *body { return &body{slices.Clone(blocks), moved} }
+
 // Read implements io.Reader.
-func (b body) Read(p []byte) (int, error) {
+func (b *body) Read(p []byte) (int, error) {
 	b.moved()
-	return b.Reader.Read(p)
+	return b.blocks.Read(p)
 }

@@ -181,7 +181,6 @@ func newWire(config *tls.Config) *wire {
 	w.DialContext = (&net.Dialer{Timeout: connectTime, KeepAlive: connectTime}).DialContext
 	w.TLSClientConfig = config
 	w.TLSHandshakeTimeout = connectTime
-	w.MaxIdleConnsPerHost = inFlight
 	w.WriteBufferSize = 64 << 10
 	return w
 }

@@ -242,7 +242,7 @@ func TestPartSize(t *testing.T) {
 		}
 		sum += size
 	}
-	if want := 363; sum>>30 != want {
+	if want := 302; sum>>30 != want {
 		t.Errorf("all parts have %d GiB, want %d", sum>>30, want)
 	}
 }
