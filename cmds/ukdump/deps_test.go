@@ -16,6 +16,7 @@ const (
 // imageLibraries are the packages of others that the smallest image build is
 // made of.
 var imageLibraries = []string{
+	"github.com/cespare/xxhash/v2",
 	"github.com/klauspost/compress",
 	compressM + "flate", compressM + "fse", compressM + "huff0", compressM + "s2", compressM + "snappy",
 	compressM + "zstd", compressM + "zstd/internal/xxhash",

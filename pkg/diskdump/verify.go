@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/ukdump/ukdump/pkg/compress"
 	"github.com/ukdump/ukdump/pkg/elfcore"
 	"github.com/ukdump/ukdump/pkg/mem"
@@ -211,7 +213,7 @@ func (v *verifier) seal() {
 	for _, part := range []struct {
 		name       string
 		start, end int64
-		want       uint32
+		want       uint64
 	}{
 		{"header", 0, block, s.head},
 		{"sub header, notes or bitmaps", block, d.descs, s.body},
@@ -261,7 +263,7 @@ func (d *Dump) sealRange() (at, data int64, err error) {
 }
 
 // sumDescs returns the sum of the checksums of the descriptors, which end at end.
-func (v *verifier) sumDescs(end int64) (sum uint32, err error) {
+func (v *verifier) sumDescs(end int64) (sum uint64, err error) {
 	room := int64(len(v.buf)) / DescSize * DescSize
 	i := uint64(0)
 	for at := v.d.descs; at < end; at += room {
@@ -270,7 +272,7 @@ func (v *verifier) sumDescs(end int64) (sum uint32, err error) {
 			return 0, err
 		}
 		for ; len(b) > 0; b = b[DescSize:] {
-			sum = SumDesc(sum, i, b[:DescSize])
+			sum += SumDesc(i, b[:DescSize])
 			i++
 		}
 	}
@@ -278,17 +280,18 @@ func (v *verifier) sumDescs(end int64) (sum uint32, err error) {
 }
 
 // sum returns the checksum of a part of the file.
-func (v *verifier) sum(start, end int64) (sum uint32, err error) {
+func (v *verifier) sum(start, end int64) (uint64, error) {
+	sum := xxhash.New()
 	for start < end {
 		b := v.buf[:min(int64(len(v.buf)), end-start)]
 		if err := v.d.readAt(b, start); err != nil {
 			return 0, err
 		}
-		sum = Sum(sum, b)
+		sum.Write(b)
 		start += int64(len(b))
 		if err := v.ctx.Err(); err != nil {
 			return 0, err
 		}
 	}
-	return sum, nil
+	return sum.Sum64(), nil
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"math"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/ukdump/ukdump/pkg/elfcore"
 	"github.com/ukdump/ukdump/pkg/mem"
 )
@@ -24,7 +26,7 @@ type Writer struct {
 	descs     uint64 // number of descriptors
 	sealAt    int64
 	dataAt    int64
-	bodySum   uint32 // of what lies between the first block and the descriptors
+	bodySum   xxhash.Digest // of what lies between the first block and the descriptors
 }
 
 // NewWriter prepares a dump of the pages in kept, a subset of the memory in
@@ -146,7 +148,8 @@ func (w *Writer) WriteHead() error {
 	if _, err := w.out.WriteAt(head, 0); err != nil {
 		return fmt.Errorf("write dump header: %w", err)
 	}
-	w.bodySum = Sum(0, head[size:])
+	w.bodySum.Reset()
+	w.bodySum.Write(head[size:])
 	off := int64(len(head))
 	buf := make([]byte, chunk)
 	for _, b := range []*mem.Bitmap{w.ram, w.kept} {
@@ -163,7 +166,7 @@ func (w *Writer) writeBitmap(b *mem.Bitmap, off int64, buf []byte) error {
 	for at := uint64(0); at < total; at += uint64(len(buf)) {
 		buf = buf[:min(uint64(len(buf)), total-at)]
 		b.ReadBytes(buf, at)
-		w.bodySum = Sum(w.bodySum, buf)
+		w.bodySum.Write(buf)
 		if _, err := w.out.WriteAt(buf, off+int64(at)); err != nil {
 			return err
 		}
@@ -181,7 +184,7 @@ func (w *Writer) Finish(incomplete bool, sums *Sums) error {
 	head := make([]byte, w.meta.BlockSize)
 	copy(head, w.abi.encode(&w.main))
 	if sums != nil && w.dataAt-w.sealAt >= sealSize {
-		s := seal{Sum(0, head), w.bodySum, sums.Descs, sums.Data, uint64(sums.End)}
+		s := seal{xxhash.Sum64(head), w.bodySum.Sum64(), sums.Descs, sums.Data, uint64(sums.End)}
 		if _, err := w.out.WriteAt(s.encode(), w.sealAt); err != nil {
 			return fmt.Errorf("write dump seal: %w", err)
 		}

@@ -30,7 +30,7 @@ type descs struct {
 	buf     []byte
 	zero    diskdump.Desc // of the page of zeros, if there is one
 	end     uint64        // of the data that descriptors written so far lead to
-	sum     uint32        // diskdump.SumDesc of those
+	sum     uint64        // diskdump.SumDesc of those
 	count   Stats         // what they are: Zero, Copies, Raw and Unreadable
 	written uint64        // how many they are
 }
@@ -92,7 +92,7 @@ func (d *descs) write(r descRun) error {
 		return err
 	}
 	for i, desc := range batch {
-		d.sum = diskdump.SumDesc(d.sum, r.first+uint64(i), d.buf[i*diskdump.DescSize:][:diskdump.DescSize])
+		d.sum += diskdump.SumDesc(r.first+uint64(i), d.buf[i*diskdump.DescSize:][:diskdump.DescSize])
 		d.classify(desc)
 	}
 	d.waiting = append(d.waiting[:0], d.waiting[r.n:]...)

@@ -508,7 +508,7 @@ func TestLargeWrites(t *testing.T) {
 	}
 	small := 0
 	for _, w := range f.writes {
-		if w.off%4096 != 0 && w.size > 32 { // the seal
+		if w.off%4096 != 0 && w.size > 48 { // the seal
 			t.Errorf("write of %d bytes at %d", w.size, w.off)
 		}
 		if w.size < 256<<10 {

@@ -200,5 +200,5 @@ func (p *pipeline) settle() error {
 
 // finish writes the final header and seals the dump.
 func (p *pipeline) finish(incomplete bool) error {
-	return p.frame.Finish(incomplete, &diskdump.Sums{Descs: p.descs.sum, Data: p.data.sum, End: p.data.off})
+	return p.frame.Finish(incomplete, &diskdump.Sums{Descs: p.descs.sum, Data: p.data.sum.Sum64(), End: p.data.off})
 }

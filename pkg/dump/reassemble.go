@@ -49,7 +49,7 @@ func Reassemble(ctx context.Context, out io.WriterAt, set *diskdump.Set) (Stats,
 	stats := a.descs.count
 	stats.Pages, stats.Bytes = a.descs.written, a.data.off
 	incomplete := stats.Incomplete() || meta.Status&diskdump.Incomplete != 0
-	return stats, frame.Finish(incomplete, &diskdump.Sums{Descs: a.descs.sum, Data: a.data.sum, End: a.data.off})
+	return stats, frame.Finish(incomplete, &diskdump.Sums{Descs: a.descs.sum, Data: a.data.sum.Sum64(), End: a.data.off})
 }
 
 // assembly is a dump being made of parts.

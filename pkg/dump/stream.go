@@ -6,7 +6,7 @@ import (
 	"bytes"
 	"io"
 
-	"github.com/ukdump/ukdump/pkg/diskdump"
+	"github.com/cespare/xxhash/v2"
 )
 
 // dataChunk is the size of the writes that a stream makes, in bytes. But for the
@@ -19,12 +19,12 @@ type stream struct {
 	out io.WriterAt
 	off int64 // where buf goes
 	buf []byte
-	old []byte // what was written last, in front of off
-	sum uint32 // of what was written
+	old []byte         // what was written last, in front of off
+	sum *xxhash.Digest // of what was written
 }
 
 func newStream(out io.WriterAt, off int64) *stream {
-	return &stream{out: out, off: off, buf: make([]byte, 0, dataChunk), old: make([]byte, 0, dataChunk)}
+	return &stream{out: out, off: off, buf: make([]byte, 0, dataChunk), old: make([]byte, 0, dataChunk), sum: xxhash.New()}
 }
 
 // end returns the place in the file behind everything appended so far.
@@ -80,7 +80,7 @@ func (s *stream) flush() error {
 		return nil
 	}
 	n, err := s.out.WriteAt(s.buf, s.off)
-	s.sum = diskdump.Sum(s.sum, s.buf[:n])
+	s.sum.Write(s.buf[:n])
 	s.off += int64(n)
 	if err != nil {
 		s.old = s.old[:0]

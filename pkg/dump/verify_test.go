@@ -72,8 +72,8 @@ func TestVerifyFlips(t *testing.T) {
 
 // inGap reports whether byte i is between the seal and the page data.
 func inGap(b []byte, i int) bool {
-	seal := bytes.Index(b, []byte("ukdump\x00\x01"))
-	return i >= seal+32 && i < (seal+32+4095)&^4095
+	seal := bytes.Index(b, []byte("ukdump\x00\x02"))
+	return i >= seal+48 && i < (seal+48+4095)&^4095
 }
 
 // TestVerifyCuts cuts a dump everywhere.
@@ -92,8 +92,8 @@ func TestVerifyUnsealed(t *testing.T) {
 	c := newTestCore(4096, 50)
 	job := c.job(c.source(t), compress.Zlib, 31, 1)
 	good := written(t, job)
-	seal := bytes.Index(good, []byte("ukdump\x00\x01"))
-	clear(good[seal : seal+32])
+	seal := bytes.Index(good, []byte("ukdump\x00\x02"))
+	clear(good[seal : seal+48])
 	if got := findings(good); got != nil {
 		t.Errorf("without a seal: %q", got)
 	}
