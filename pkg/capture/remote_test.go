@@ -1,5 +1,7 @@
 // Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
 
+//go:build !image || s3
+
 package capture
 
 import (
