@@ -17,7 +17,7 @@ func debianKeys() []foreignKey {
 		{"KDUMP_COREDIR", ""},
 		{"KDUMP_FAIL_CMD", ""},
 		{"KDUMP_DUMP_DMESG", "the kernel log is always saved, and first"},
-		{"KDUMP_NUM_DUMPS", reasonKeep},
+		{"KDUMP_NUM_DUMPS", ""},
 		{"KDUMP_COMPRESSION", "a dump is compressed page by page, as core_collector says, so that it can be opened as it is"},
 		{"DEBUG_KERNEL", "the kernel describes itself; no other file is needed"},
 		{"MAKEDUMP_ARGS", ""},
@@ -56,6 +56,9 @@ func convertDebian(c *conversion) {
 	}
 	if ssh == "" && nfs == "" && dir != "" {
 		c.line("KDUMP_COREDIR", "path", dir)
+	}
+	if n := c.take("KDUMP_NUM_DUMPS"); n != "" && n != "0" { // which leaves all
+		c.line("KDUMP_NUM_DUMPS", "keep", n)
 	}
 	if args := c.take("MAKEDUMP_ARGS"); args != "" {
 		c.line("MAKEDUMP_ARGS", "core_collector", "makedumpfile "+strings.Join(strings.Fields(args), " "))

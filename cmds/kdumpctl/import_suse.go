@@ -22,7 +22,6 @@ const (
 	reasonFadump      = "firmware-assisted dumps are not supported"
 	reasonMail        = "nothing here sends mail: a kdump_post program may, or one that looks into the directory of dumps"
 	reasonCPUs        = "the capture kernel is started with nr_cpus=1; kdumpctl load --append nr_cpus=N changes that"
-	reasonKeep        = "no dump is ever deleted; systemd-tmpfiles can do so by age"
 	reasonNoSSH       = "there is no target by SSH"
 	reasonFTP         = "dumps do not go to FTP servers: ssh, nfs, http and s3 are there"
 )
@@ -46,7 +45,7 @@ func suseKeys() []foreignKey {
 		{"KDUMP_IMMEDIATE_REBOOT", ""},
 		{"KDUMP_TRANSFER", "no other program can save the dump"},
 		{"KDUMP_SAVEDIR", ""},
-		{"KDUMP_KEEP_OLD_DUMPS", reasonKeep},
+		{"KDUMP_KEEP_OLD_DUMPS", ""},
 		{"KDUMP_FREE_DISK_SIZE", "a dump that does not fit is tried smaller, and is not deleted if it fits"},
 		{"KDUMP_VERBOSE", "what happens is on the console, and in kdump.log beside the dump"},
 		{"KDUMP_DUMPLEVEL", ""},
@@ -73,6 +72,7 @@ func convertSUSE(c *conversion) {
 	if dir := c.take("KDUMP_SAVEDIR"); dir != "" {
 		c.saveDir("KDUMP_SAVEDIR", dir)
 	}
+	c.keepSUSE()
 	c.collectorSUSE()
 	if value := c.boolean("KDUMP_IMMEDIATE_REBOOT"); value == "false" {
 		c.leave("KDUMP_IMMEDIATE_REBOOT", "the machine reboots after a dump; there is a shell only after a failure, with failure_action shell")
@@ -93,6 +93,20 @@ func convertSUSE(c *conversion) {
 	}
 	if value := c.take("KDUMP_NETCONFIG"); value != "" {
 		c.networkSUSE(value)
+	}
+}
+
+// keepSUSE takes over how many dumps are left beside the new one.
+func (c *conversion) keepSUSE() {
+	const name = "KDUMP_KEEP_OLD_DUMPS"
+	value := c.take(name)
+	n, err := strconv.Atoi(value)
+	switch {
+	case value == "" || value == "0": // all are left
+	case err == nil && n >= -1:
+		c.line(name, "keep", strconv.Itoa(max(n, 0)+1))
+	default:
+		c.leave(name, fmt.Sprintf("%.40q is not a number of dumps", value))
 	}
 }
 

@@ -45,12 +45,12 @@ const suseWant = `# Made by kdumpctl import of FILE, the configuration of SUSE's
 #   KDUMP_VERBOSE (line 22): only a shell could tell what "$((1|2))" is
 #   KDUMP_SAVEDIR (line 8): all but its password is taken over: kdumpctl propagate sets up a key
 #   KDUMP_SSH_IDENTITY (line 20): of the keys only the first is taken over
+#   KDUMP_KEEP_OLD_DUMPS (line 9): keep: it is not about ssh, but about ext4, ext3, ext2, xfs, btrfs, vfat, minix, virtiofs, 9p, nfs
 #   KDUMP_PRESCRIPT (line 16): kdump_pre takes the path of a program, without arguments; a script may have the command line
 #   KDUMP_NETCONFIG (line 18): the network comes up if a target or fence_kdump_nodes needs it
 #   KDUMP_CRASHKERNEL (line 2): nothing here changes the boot loader: crashkernel= is set there by hand; kdumpctl status says what is reserved
 #   KDUMP_CPUS (line 4): the capture kernel is started with nr_cpus=1; kdumpctl load --append nr_cpus=N changes that
 #   KDUMP_COMMANDLINE_APPEND (line 5): goes to kdumpctl load --append
-#   KDUMP_KEEP_OLD_DUMPS (line 9): no dump is ever deleted; systemd-tmpfiles can do so by age
 #   KDUMP_SMTP_PASSWORD (line 19): nothing here sends mail: a kdump_post program may, or one that looks into the directory of dumps
 #   KDUMP_HOST_KEY (line 21): host keys are those in ssh_known_hosts, by default /root/.ssh/known_hosts; one has to be there
 #   FROBNICATE (line 23): SUSE's kdump does not know it
@@ -207,6 +207,13 @@ func TestImportValues(t *testing.T) {
 		{"debian", "KDUMP_FAIL_CMD='rebootify'", "", "commands are not run"},
 		{"debian", "MAKEDUMP_ARGS='-X'", "", "Xen dumps are not supported"},
 		{"debian", "KDUMP_NUM_DUMPS=", "", ""},
+		{"debian", "KDUMP_NUM_DUMPS=0", "", ""},
+		{"debian", "KDUMP_NUM_DUMPS=4", "keep 4", ""},
+		{"debian", "KDUMP_NUM_DUMPS=some", "", "KDUMP_NUM_DUMPS (line 1): keep: "},
+		{"suse", "KDUMP_KEEP_OLD_DUMPS=4", "keep 5", ""},
+		{"suse", "KDUMP_KEEP_OLD_DUMPS=0", "", ""},
+		{"suse", "KDUMP_KEEP_OLD_DUMPS=-1", "keep 1", ""},
+		{"suse", "KDUMP_KEEP_OLD_DUMPS=all", "", "is not a number of dumps"},
 	} {
 		vars, err := shellvars.Parse(test.text)
 		if err != nil {

@@ -210,8 +210,13 @@ func directoryName(t site, machine string, crashed time.Time) string {
 	if t.Kind == "vfat" || t.Ordered() { // no colons in names, and none in URLs
 		layout = "2006-01-02-15-04-05"
 	}
+	return directoryPrefix(t, machine) + crashed.Format(layout)
+}
+
+// directoryPrefix is what such names begin with.
+func directoryPrefix(t site, machine string) string {
 	if !t.OverNetwork() || machine == "" {
 		machine = "127.0.0.1"
 	}
-	return machine + "-" + crashed.Format(layout)
+	return machine + "-"
 }

@@ -144,7 +144,7 @@ func (s state) createDump(ctx context.Context) (target.File, func(collector.Opti
 			return nil, nil, errors.Join(fmt.Errorf("%v takes files only in order", s.dir), f.Abort())
 		}
 		return f, func(opts collector.Options) (*collector.Report, error) {
-			return collector.Save(ctx, s.core, &meter{out, s.moved}, opts)
+			return collector.Save(ctx, s.core, &meter{out, s.moved, s.MaxSize}, opts)
 		}, nil
 	}
 	f, err := s.dir.Create(life, "vmcore.flat", 0)
@@ -152,7 +152,7 @@ func (s state) createDump(ctx context.Context) (target.File, func(collector.Opti
 		return nil, nil, err
 	}
 	return f, func(opts collector.Options) (*collector.Report, error) {
-		return saveStream(ctx, s.core, &streamMeter{f, s.moved}, opts)
+		return saveStream(ctx, s.core, &streamMeter{Writer: f, moved: s.moved, most: s.MaxSize}, opts)
 	}, nil
 }
 
@@ -194,13 +194,18 @@ type seeker interface {
 	Truncate(size int64) error
 }
 
-// meter is a seeker that tells when something was written.
+// meter is a seeker that tells when something was written, and is full when it has
+// as many bytes as it may have, if there is a bound.
 type meter struct {
 	seeker
 	moved func()
+	most  int64
 }
 
 func (m *meter) WriteAt(p []byte, off int64) (int, error) {
+	if m.most > 0 && off+int64(len(p)) > m.most {
+		return 0, tooLarge(m.most)
+	}
 	n, err := m.seeker.WriteAt(p, off)
 	if n > 0 {
 		m.moved()
@@ -208,14 +213,25 @@ func (m *meter) WriteAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
+// tooLarge is the error of a dump that would be larger than the configuration allows.
+func tooLarge(most int64) error {
+	return fmt.Errorf("%w: max_size is %d MiB", target.ErrNoSpace, most>>20)
+}
+
 // streamMeter is the same for streams.
 type streamMeter struct {
 	io.Writer
 	moved func()
+	most  int64
+	done  int64 // bytes so far
 }
 
 func (m *streamMeter) Write(p []byte) (int, error) {
+	if m.most > 0 && m.done+int64(len(p)) > m.most {
+		return 0, tooLarge(m.most)
+	}
 	n, err := m.Writer.Write(p)
+	m.done += int64(n)
 	if n > 0 {
 		m.moved()
 	}

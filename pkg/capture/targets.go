@@ -4,6 +4,7 @@ package capture
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -139,6 +140,7 @@ func targetPhases(t config.Target) []phase {
 		{name: "dump", limit: within(untilDeadline), grace: 15 * time.Second, stall: stallTimeout,
 			needs: []string{"core", "directory"}, when: wantsDump, do: saveDump},
 		{name: "unmark", limit: within(20 * time.Second), needs: []string{"directory"}, when: state.succeeded, last: true, do: unmarkAttempt},
+		{name: "keep", limit: within(time.Minute), needs: []string{"directory"}, when: wantsKeep, do: removeOld},
 	}...)
 }
 
@@ -153,6 +155,21 @@ func wantsReport(s state) bool { return hasStore(s) && wantsFiles(s) }
 // leaving returns what is done before the next target, and in the end.
 func leaving() []phase {
 	return []phase{{name: "close", limit: within(20 * time.Second), when: hasStore, last: true, do: closeStore}}
+}
+
+func wantsKeep(s state) bool { return s.Keep > 0 && s.dump.complete }
+
+// removeOld removes old dumps now that this one is saved.
+func removeOld(ctx context.Context, r *run, s state) (state, error) {
+	keeper, ok := s.store.(target.Keeper)
+	if !ok {
+		return s, errors.ErrUnsupported
+	}
+	removed, err := keeper.Keep(ctx, directoryPrefix(s.site, s.config.Machine), s.Keep)
+	for _, name := range removed {
+		r.log.printf("keep: removed %s", name)
+	}
+	return s, err
 }
 
 func hasStore(s state) bool { return s.store != nil }

@@ -36,6 +36,12 @@
 //	target_timeout DURATION
 //	    About a target: after that time the next one is tried. Default: half of the
 //	    time that the run has left, all of it for the last target.
+//	max_size SIZE
+//	    About a target: a dump that would be larger is tried at dump level 31, and
+//	    ends there if that does not help. A number of bytes, or as in "500M", "20G".
+//	keep NUMBER
+//	    About a file system, virtiofs, 9p and nfs: once a dump is saved, the oldest
+//	    ones of this machine are removed, so that so many are left. Default: all stay.
 //	sshkey FILE, ssh_known_hosts FILE
 //	    About ssh: the private key, and the host keys that are trusted. Defaults
 //	    /root/.ssh/kdump_id_rsa and /root/.ssh/known_hosts.
@@ -169,6 +175,10 @@ type Target struct {
 	// Timeout bounds everything that is done with the target; 0 means that the
 	// default applies, which depends on the time that is left.
 	Timeout time.Duration
+	// MaxSize bounds the dump, in bytes, and Keep the number of dumps that are left
+	// there; 0 means that nothing does.
+	MaxSize int64
+	Keep    int
 	// What servers are to be told, and known by; all but TLSPin and Region are the
 	// paths of files.
 	SSHKey, KnownHosts             string
@@ -203,6 +213,9 @@ func (t Target) Ordered() bool { return t.Kind == "http" || t.Kind == "s3" }
 
 // OnFilesystem reports whether the target is a file system on a block device.
 func (t Target) OnFilesystem() bool { return slices.Contains(filesystems(), t.Kind) }
+
+// Keeps reports whether old dumps can be removed from the target.
+func (t Target) Keeps() bool { return t.OnFilesystem() || t.Shared() || t.Kind == "nfs" }
 
 // Action is what happens after the run, by its name in the file.
 type Action string

@@ -93,11 +93,14 @@ func TestParseTargets(t *testing.T) {
 	const text = `
 path /common
 sshkey /root/key
+keep 3
 ext4 LABEL=first
 path /one
 target_timeout 1m
 xfs LABEL=second
 target_timeout 2m
+keep 1
+max_size 2G
 vfat LABEL=third
 ssh dump@example.org
 http https://example.org/
@@ -106,9 +109,9 @@ tls_pin sha256//abc
 	got, err := Parse(Path, text, testChecks())
 	want := Default()
 	want.Targets = []Target{
-		{Kind: "ext4", Address: "LABEL=first", Dir: "/one", Timeout: time.Minute},
-		{Kind: "xfs", Address: "LABEL=second", Dir: "/common", Timeout: 2 * time.Minute},
-		{Kind: "vfat", Address: "LABEL=third", Dir: "/common"},
+		{Kind: "ext4", Address: "LABEL=first", Dir: "/one", Timeout: time.Minute, Keep: 3},
+		{Kind: "xfs", Address: "LABEL=second", Dir: "/common", Timeout: 2 * time.Minute, Keep: 1, MaxSize: 2 << 30},
+		{Kind: "vfat", Address: "LABEL=third", Dir: "/common", Keep: 3},
 		{Kind: "ssh", Address: "dump@example.org", Dir: "/common", SSHKey: "/root/key"},
 		{Kind: "http", Address: "https://example.org/", TLSPin: "sha256//abc"},
 	}
@@ -321,6 +324,14 @@ func TestParseErrors(t *testing.T) {
 		{"deadline 0", `kdump.conf:1: deadline: "0" is not between 1s and 24h`},
 		{"deadline -5s", `kdump.conf:1: deadline: "-5s" is not between 1s and 24h`},
 		{"shell_timeout 25h", `kdump.conf:1: shell_timeout: "25h" is not between 1s and 24h`},
+		{"keep 0", `kdump.conf:1: keep: "0" is not a number of dumps from 1 to 1000`},
+		{"keep 5x", `kdump.conf:1: keep: "5x" is not a number of dumps from 1 to 1000`},
+		{"s3 s3://b\nkeep 5", `kdump.conf:2: keep: it is not about s3, but about ext4, ext3, ext2, xfs, btrfs, vfat, minix, virtiofs, 9p, nfs`},
+		{"max_size 5m", `kdump.conf:1: max_size: "5m" is not a size such as 500M, 20G or 1T`},
+		{"max_size -5M", `kdump.conf:1: max_size: "-5M" is not a size such as 500M, 20G or 1T`},
+		{"max_size 9999999999T", `kdump.conf:1: max_size: "9999999999T" is not a size such as 500M, 20G or 1T`},
+		{"max_size 100", `kdump.conf:1: max_size: "100" is less than 1M`},
+		{"max_size M", `kdump.conf:1: max_size: "M" is not a size such as 500M, 20G or 1T`},
 		{"xfs vda1", `kdump.conf:1: xfs: "vda1" is neither UUID=…, LABEL=… nor a path below /dev`},
 		{"xfs /dev/../vda1", `kdump.conf:1: xfs: "/dev/../vda1" is neither UUID=…, LABEL=… nor a path below /dev`},
 		{"xfs PARTUUID=1-2", `kdump.conf:1: xfs: "PARTUUID=1-2": a device cannot be found by PARTUUID; use UUID= or LABEL=, which blkid prints`},

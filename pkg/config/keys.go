@@ -68,7 +68,9 @@ func (c *Config) durations() []duration {
 }
 
 // aboutTargets returns the keys that are about a target.
-func aboutTargets() []string { return append([]string{"path", "target_timeout"}, settingKeys()...) }
+func aboutTargets() []string {
+	return append([]string{"path", "target_timeout", "max_size", "keep"}, settingKeys()...)
+}
 
 // filesystems returns the types of file system that a dump can go to.
 func filesystems() []string { return []string{"ext4", "ext3", "ext2", "xfs", "btrfs", "vfat", "minix"} }
@@ -141,6 +143,11 @@ func (t *Target) setAbout(key, value string, checks Checks) (err error) {
 	case "target_timeout":
 		t.Timeout, err = parseDuration(value)
 		return err
+	case "max_size":
+		t.MaxSize, err = parseSize(value)
+		return err
+	case "keep":
+		return t.setKeep(value)
 	}
 	return t.setSetting(key, value, checks.File)
 }
@@ -200,6 +207,9 @@ func (t Target) at(kind, address string) Target {
 	t.Kind, t.Address = kind, address
 	if t.Ordered() {
 		t.Dir = ""
+	}
+	if !t.Keeps() {
+		t.Keep = 0
 	}
 	for _, s := range settings() {
 		if !slices.Contains(s.kinds, kind) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -127,6 +128,12 @@ func (c *Config) Text() string {
 		}
 		if t.Timeout != 0 {
 			line("target_timeout", t.Timeout.String())
+		}
+		if t.MaxSize != 0 {
+			line("max_size", strconv.FormatInt(t.MaxSize, 10))
+		}
+		if t.Keep != 0 {
+			line("keep", strconv.Itoa(t.Keep))
 		}
 	}
 	if len(c.Targets) == 0 {

@@ -126,6 +126,34 @@ func parseDuration(value string) (time.Duration, error) {
 	return d, nil
 }
 
+// parseSize reads a number of bytes, which may have a unit.
+func parseSize(value string) (int64, error) {
+	number, shift := value, 0
+	if i := strings.IndexByte("KMGT", value[len(value)-1]); i >= 0 {
+		number, shift = value[:len(value)-1], 10*(i+1)
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n < 0 || n<<shift>>shift != n {
+		return 0, fmt.Errorf("%.60q is not a size such as 500M, 20G or 1T", value)
+	}
+	if n<<shift < 1<<20 {
+		return 0, fmt.Errorf("%.60q is less than 1M", value)
+	}
+	return n << shift, nil
+}
+
+// setKeep says how many dumps are left on the target.
+func (t *Target) setKeep(value string) (err error) {
+	const most = 1000
+	if t.Kind != "" && !t.Keeps() {
+		return fmt.Errorf("it is not about %s, but about %s, virtiofs, 9p, nfs", t.Kind, strings.Join(filesystems(), ", "))
+	}
+	if t.Keep, err = strconv.Atoi(value); err != nil || t.Keep < 1 || t.Keep > most {
+		return fmt.Errorf("%.60q is not a number of dumps from 1 to %d", value, most)
+	}
+	return nil
+}
+
 // checkDevice accepts the ways to name a block device that work without udev.
 func checkDevice(value string) error {
 	kind, name, tagged := strings.Cut(value, "=")

@@ -74,6 +74,21 @@ type Syncer interface {
 	Sync() error
 }
 
+// Keeper is implemented by stores that can remove old dumps.
+type Keeper interface {
+	// Keep removes the oldest dumps of a machine, so that keep complete ones are
+	// left, those that were made since the store was opened among them: these are
+	// never removed. What is not complete goes if it is older than all that stay.
+	//
+	// A dump is a directory whose name is prefix, the time of the crash, as in
+	// 2006-01-02-15:04:05 or with hyphens, and perhaps "-2" and so on. One that has
+	// anything but the files of a capture run is left alone, and does not count.
+	//
+	// It returns the names of what it has removed, also with an error, after which
+	// it goes on with the others.
+	Keep(ctx context.Context, prefix string, keep int) (removed []string, err error)
+}
+
 // Notebook is implemented by targets that can keep a few words from one run to
 // the next.
 type Notebook interface {

@@ -11,7 +11,7 @@ import (
 )
 
 // Store is a directory on a mounted file system that has the directories of the
-// dumps. It implements target.Store and target.Notebook.
+// dumps. It implements target.Store, target.Notebook and target.Keeper.
 type Store struct {
 	dir     *Dir
 	unmount func() error
