@@ -3,12 +3,12 @@
 package file
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -24,8 +24,6 @@ const maxOld = 10000
 // oldDump is a directory of a dump.
 type oldDump struct {
 	name     string
-	at       time.Time // of the crash, as the name says
-	number   int       // among those of that time
 	files    []string
 	complete bool
 }
@@ -36,10 +34,13 @@ func (s *Store) Keep(ctx context.Context, prefix string, keep int) (removed []st
 	if err != nil {
 		return nil, err
 	}
+	order := slices.Sorted(maps.Keys(olds))
+	slices.Reverse(order)
 	s.mu.Lock()
 	kept := len(s.made)
 	s.mu.Unlock()
-	for _, old := range olds {
+	for _, when := range order {
+		old := olds[when]
 		if kept < keep {
 			if old.complete {
 				kept++
@@ -58,8 +59,8 @@ func (s *Store) Keep(ctx context.Context, prefix string, keep int) (removed []st
 	return removed, errors.Join(err, s.dir.sync())
 }
 
-// oldDumps returns the dumps from before this store was opened, the newest first.
-func (s *Store) oldDumps(prefix string) ([]oldDump, error) {
+// oldDumps returns the dumps from before this store was opened, by what orderOf says.
+func (s *Store) oldDumps(prefix string) (map[string]oldDump, error) {
 	dir, err := s.dir.root.Open(".")
 	if err != nil {
 		return nil, err
@@ -69,16 +70,14 @@ func (s *Store) oldDumps(prefix string) ([]oldDump, error) {
 	if err != nil && err != io.EOF {
 		return nil, err
 	}
-	var olds []oldDump
+	olds := map[string]oldDump{}
 	for _, e := range entries {
 		old := oldDump{name: e.Name()}
-		if e.IsDir() && !s.hasMade(old.name) && old.parse(prefix) && s.look(&old) == nil {
-			olds = append(olds, old)
+		when := orderOf(old.name, prefix)
+		if e.IsDir() && when != "" && !s.hasMade(old.name) && s.look(&old) == nil {
+			olds[when] = old
 		}
 	}
-	slices.SortFunc(olds, func(a, b oldDump) int {
-		return cmp.Or(b.at.Compare(a.at), cmp.Compare(b.number, a.number))
-	})
 	return olds, nil
 }
 
@@ -88,20 +87,24 @@ func (s *Store) hasMade(name string) bool {
 	return slices.ContainsFunc(s.made, func(d *Dir) bool { return strings.HasSuffix(d.name, "/"+name) })
 }
 
-// parse reports whether the name is that of a dump.
-func (o *oldDump) parse(prefix string) bool {
+// orderOf returns what puts the names of dumps into the order of their crashes; nothing
+// if the name is not that of a dump.
+func orderOf(name, prefix string) string {
 	const layout = "2006-01-02-15-04-05"
-	rest, found := strings.CutPrefix(o.name, prefix)
+	rest, found := strings.CutPrefix(name, prefix)
 	if !found || len(rest) < len(layout) {
-		return false
+		return ""
 	}
 	at, number := strings.ReplaceAll(rest[:len(layout)], ":", "-"), rest[len(layout):]
-	var err error
-	if o.at, err = time.Parse(layout, at); err != nil || number == "" {
-		return err == nil
+	if _, err := time.Parse(layout, at); err != nil {
+		return ""
 	}
-	o.number, err = strconv.Atoi(strings.TrimPrefix(number, "-"))
-	return err == nil && number[0] == '-' && o.number > 1
+	if number == "" {
+		number = "-1"
+	} else if n, err := strconv.Atoi(number); err != nil || n >= -1 || n < -maxNames {
+		return ""
+	}
+	return at + strings.Repeat("0", len(strconv.Itoa(maxNames))+1-len(number)) + number[1:]
 }
 
 // errForeign says that somebody has put something else into the directory.
@@ -127,10 +130,9 @@ func (s *Store) look(old *oldDump) error {
 		}
 		isDump := name == "vmcore" || name == "vmcore.flat"
 		old.complete = old.complete || isDump && !partial
-		if isDump { // goes first, so that nothing looks complete that is not
-			old.files = slices.Insert(old.files, 0, e.Name())
-		} else {
-			old.files = append(old.files, e.Name())
+		old.files = append(old.files, e.Name())
+		if last := len(old.files) - 1; isDump { // goes first, so that nothing looks complete that is not
+			old.files[0], old.files[last] = old.files[last], old.files[0]
 		}
 	}
 	return nil
