@@ -132,6 +132,7 @@ func TestFaults(t *testing.T) {
 				srv.Start(t)
 			}()
 		}},
+		{"nothing to send for a while", func(t *testing.T, srv server, p *proxy, s *Store) { time.Sleep(2 * s.quickly) }},
 		{"connections cut", func(t *testing.T, srv server, p *proxy, s *Store) { p.cut() }},
 		{"stalled", func(t *testing.T, srv server, p *proxy, s *Store) {
 			srv.Signal(syscall.SIGSTOP)
@@ -143,25 +144,25 @@ func TestFaults(t *testing.T) {
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			srv := newServer(t, t.TempDir())
-			p := newProxy(t, srv.Address)
-			o := srv.options()
-			o.Endpoint = "http://" + p.Addr().String()
-			s := mustOpen(t, o)
-			s.quickly = time.Second
-			f := mustCreate(t, mustMake(t, s, "dump"), "vmcore")
-			want := noise(5*firstPart + 1)
-			half := 2*firstPart + firstPart/2
-			mustWrite(t, f, want[:half])
-			waitFor(t, "a part being sent", func() bool { return p.passed.Load() > firstPart+firstPart/2 })
-			test.happen(t, srv, p, s)
-			mustWrite(t, f, want[half:])
-			if err := f.Commit(); err != nil {
-				t.Fatalf("Commit: %v", err)
-			}
-			if got, err := srv.Read("crash/here/dump/vmcore"); err != nil || !bytes.Equal(got, want) {
-				t.Errorf("the object has %d bytes, %v, want the %d that were written", len(got), err, len(want))
-			}
+			bothWays(t, func(t *testing.T, srv server, o Options) {
+				p := newProxy(t, srv.Address)
+				o.Endpoint = strings.Replace(o.Endpoint, srv.Address, p.Addr().String(), 1)
+				s := mustOpen(t, o)
+				s.quickly = time.Second
+				f := mustCreate(t, mustMake(t, s, "dump"), "vmcore")
+				want := noise(5*firstPart + 1)
+				half := 2*firstPart + firstPart/2
+				mustWrite(t, f, want[:half])
+				waitFor(t, "a part being sent", func() bool { return p.passed.Load() > firstPart+firstPart/2 })
+				test.happen(t, srv, p, s)
+				mustWrite(t, f, want[half:])
+				if err := f.Commit(); err != nil {
+					t.Fatalf("Commit: %v", err)
+				}
+				if got, err := srv.Read("crash/here/dump/vmcore"); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("the object has %d bytes, %v, want the %d that were written", len(got), err, len(want))
+				}
+			})
 		})
 	}
 }

@@ -7,15 +7,12 @@ package s3
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -23,26 +20,6 @@ import (
 
 	"github.com/ukdump/ukdump/pkg/target"
 )
-
-const (
-	// firstPart is the size of the first parts, in bytes: the least that S3 takes.
-	firstPart = 5 << 20
-	// maxParts is S3's.
-	maxParts = 10000
-	// partsOfSize is how many parts there are of each size before it doubles.
-	partsOfSize = 2000
-	// blockSize is the size of the buffers that a part is kept in, in bytes.
-	blockSize = 256 << 10
-)
-
-// partSize returns the size of a part, of which the first has number 1. An object
-// of up to 9.7 GiB has parts of 5 MiB, and one of 302 GiB, the most, of 80 MiB.
-func partSize(number int) int { return firstPart << ((number - 1) / partsOfSize) }
-
-// blocks returns how many blocks there may be while a part is being filled: it is
-// kept until the server has it, and meanwhile half of the next one is, so that
-// the line is busy. More would be more than a capture kernel has.
-func blocks(number int) int { return partSize(number) * 3 / 2 / blockSize }
 
 // The time that Abort has to send what it has, and the one to remove what is not
 // needed any more, see File.Abort.
@@ -60,11 +37,10 @@ type File struct {
 	mark   string // random, goes with the object
 	ended  bool
 
-	part    [][]byte    // blocks of the part that is being filled, all but the last full
-	size    int         // bytes in them
+	part    *part       // the one that is being filled
+	begun   bool        // its request is
 	spare   chan []byte // blocks that are not in use
 	made    int         // blocks
-	sent    int         // parts
 	upload  string      // its ID; empty before the first part
 	sending sync.WaitGroup
 
@@ -75,6 +51,7 @@ type File struct {
 
 func newFile(ctx context.Context, d *dump, name string) *File {
 	f := &File{dump: d, name: name, mark: rand.Text(), spare: make(chan []byte, blocks(maxParts))}
+	f.part = newPart(1, !d.store.secure())
 	f.ctx, f.cancel = d.store.bound(ctx)
 	return f
 }
@@ -98,21 +75,20 @@ func (f *File) Write(p []byte) (int, error) {
 	}
 	n := 0
 	for n < len(p) {
-		if f.size%blockSize == 0 {
+		if f.part.full() {
 			if err := f.addBlock(); err != nil {
 				return n, err
 			}
 		}
-		last := &f.part[len(f.part)-1]
-		moved := copy((*last)[len(*last):blockSize], p[n:])
-		*last = (*last)[:len(*last)+moved]
-		f.size += moved
-		n += moved
-		if f.size < partSize(f.sent+1) {
+		n += f.part.add(p[n:])
+		if f.part.size < partSize(f.part.number) && (f.part.size < earlySize(f.part.number) || !f.dump.store.secure()) {
 			continue
 		}
 		if err := f.send(); err != nil {
 			return n, err
+		}
+		if f.part.size == partSize(f.part.number) {
+			f.nextPart()
 		}
 	}
 	return n, nil
@@ -134,28 +110,32 @@ func (f *File) usable() error {
 // addBlock adds an empty block to the part. It waits for one if there are as many
 // as there may be.
 func (f *File) addBlock() error {
-	var block []byte
 	select {
-	case block = <-f.spare:
+	case block := <-f.spare:
+		f.part.addBlock(block)
+		return nil
 	default:
-		if f.made < blocks(f.sent+1) {
-			block = make([]byte, 0, blockSize)
-			f.made++
-			break
-		}
-		select {
-		case block = <-f.spare:
-		case <-f.ctx.Done():
-			return fmt.Errorf("%s: %w", f, context.Cause(f.ctx))
-		}
 	}
-	f.part = append(f.part, block)
-	return nil
+	if f.made < blocks(f.part.number) {
+		f.made++
+		f.part.addBlock(make([]byte, 0, blockSize))
+		return nil
+	}
+	select {
+	case block := <-f.spare:
+		f.part.addBlock(block)
+		return nil
+	case <-f.ctx.Done():
+		return fmt.Errorf("%s: %w", f, context.Cause(f.ctx))
+	}
 }
 
-// send begins to send what there is as the next part.
+// send begins to send the part, unless that is under way.
 func (f *File) send() error {
-	if f.sent == maxParts {
+	if f.begun {
+		return nil
+	}
+	if f.part.number > maxParts {
 		return fmt.Errorf("%s: %w: an object has %d parts at the most", f, target.ErrNoSpace, maxParts)
 	}
 	if f.upload == "" {
@@ -163,23 +143,28 @@ func (f *File) send() error {
 			return f.fail(err)
 		}
 	}
-	f.sent++
-	part, size, number := f.part, f.size, f.sent
-	f.part, f.size = nil, 0
+	f.begun = true
+	p := f.part
 	f.sending.Go(func() {
 		defer func() {
 			if p := recover(); p != nil {
 				f.fail(fmt.Errorf("panic: %v", p))
 			}
-			for _, block := range part {
+			for _, block := range p.take() {
 				f.spare <- block[:0]
 			}
 		}()
-		if err := f.put(part, size, number); err != nil {
+		if err := f.put(p); err != nil {
 			f.fail(err)
 		}
 	})
 	return nil
+}
+
+// nextPart ends the part and makes the next one.
+func (f *File) nextPart() {
+	f.part.end()
+	f.part, f.begun = newPart(f.part.number+1, !f.dump.store.secure()), false
 }
 
 // fail notes why the file cannot be completed.
@@ -210,36 +195,38 @@ func (f *File) begin() error {
 	})
 }
 
-// put sends a part.
-func (f *File) put(part [][]byte, size, number int) error {
+// put sends a part. Its hash becomes a part of the request's signature, unless TLS
+// sees to it that nobody changes it: the client would sign each 64 KiB on their own
+// otherwise, which takes more time, and memory.
+func (f *File) put(p *part) error {
 	s := f.dump.store
-	o := minio.PutObjectPartOptions{Sha256Hex: s.hash(part), DisableContentSha256: true}
+	early := s.secure()
 	return s.retry(f.ctx, s.quickly, func(ctx context.Context, moved func()) error {
-		done, err := s.api.PutObjectPart(ctx, s.o.Bucket, f.key(), f.upload, number, newBody(part, moved), int64(size), o)
-		if err != nil {
-			return err
+		if !early {
+			p.wait()
 		}
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.parts = append(f.parts, minio.CompletePart{PartNumber: number, ETag: done.ETag})
-		return nil
+		early = false
+		size := p.length()
+		err := f.putOnce(ctx, p, size, moved)
+		if now := p.length(); err != nil && now < size {
+			err = f.putOnce(ctx, p, now, moved) // the file has ended meanwhile
+		}
+		return err
 	})
 }
 
-// hash returns what of a body becomes a part of the request's signature: its hash,
-// or nothing if TLS sees to it that nobody changes it.
-//
-// The client would sign each 64 KiB on their own otherwise, which takes more time,
-// and memory.
-func (s *Store) hash(blocks [][]byte) string {
-	if strings.HasPrefix(s.o.Endpoint, "https:") {
-		return ""
+// putOnce sends a part, which has the size.
+func (f *File) putOnce(ctx context.Context, p *part, size int, moved func()) error {
+	s := f.dump.store
+	o := minio.PutObjectPartOptions{Sha256Hex: p.hash(), DisableContentSha256: true}
+	done, err := s.api.PutObjectPart(ctx, s.o.Bucket, f.key(), f.upload, p.number, p.body(ctx, moved), int64(size), o)
+	if err != nil {
+		return err
 	}
-	h := sha256.New()
-	for _, block := range blocks {
-		h.Write(block)
-	}
-	return hex.EncodeToString(h.Sum(nil))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.parts = append(f.parts, minio.CompletePart{PartNumber: p.number, ETag: done.ETag})
+	return nil
 }
 
 // Commit implements target.File.
@@ -249,6 +236,7 @@ func (f *File) Commit() error {
 		return err
 	}
 	f.ended = true
+	f.part.end()
 	defer f.cancel()
 	// Not all stores know the condition of what follows.
 	if f.stat(f.ctx) == found {
@@ -274,7 +262,7 @@ func (f *File) finish() error {
 
 // sendRest sends what is left as the last part and waits for all parts.
 func (f *File) sendRest() error {
-	if f.size > 0 {
+	if f.part.size > 0 {
 		if err := f.send(); err != nil {
 			return err
 		}
@@ -314,8 +302,8 @@ func (f *File) putWhole(ctx context.Context, moved func(), o minio.PutObjectOpti
 // putObject makes an object of what there is.
 func (f *File) putObject(ctx context.Context, moved func(), key string, o minio.PutObjectOptions) error {
 	s := f.dump.store
-	o.DisableContentSha256 = true // see hash
-	_, err := s.api.PutObject(ctx, s.o.Bucket, key, newBody(f.part, moved), int64(f.size), "", s.hash(f.part), o)
+	o.DisableContentSha256 = true // see put
+	_, err := s.api.PutObject(ctx, s.o.Bucket, key, f.part.body(ctx, moved), int64(f.part.size), "", f.part.hash(), o)
 	return err
 }
 
@@ -360,6 +348,7 @@ func (f *File) Abort() error {
 	}
 	problem := f.usable()
 	f.ended = true
+	f.part.end()
 	defer f.cancel()
 	// The file's context may have ended, or may never do so.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), abortTime)
@@ -378,7 +367,7 @@ func (f *File) Abort() error {
 		}
 		return f.sendRest()
 	}
-	if f.size == 0 {
+	if f.part.size == 0 {
 		return nil
 	}
 	key := f.key() + target.Incomplete

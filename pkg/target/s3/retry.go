@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/http"
 	"slices"
 	"time"
@@ -141,18 +140,4 @@ func watch(ctx context.Context, quiet time.Duration, do request) error {
 		return errStalled
 	}
 	return err
-}
-
-// body is what a request sends. To read it is to move.
-type body struct {
-	blocks net.Buffers
-	moved  func()
-}
-
-func newBody(blocks [][]byte, moved func()) *body { return &body{slices.Clone(blocks), moved} }
-
-// Read implements io.Reader.
-func (b *body) Read(p []byte) (int, error) {
-	b.moved()
-	return b.blocks.Read(p)
 }

@@ -169,6 +169,9 @@ func (o Options) credentials() *credentials.Credentials {
 	})
 }
 
+// secure reports whether nobody on the way can change what is sent.
+func (s *Store) secure() bool { return strings.HasPrefix(s.o.Endpoint, "https:") }
+
 // wire is the connection to the server. It implements http.RoundTripper.
 type wire struct {
 	http.Transport

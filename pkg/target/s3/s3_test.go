@@ -5,7 +5,6 @@ package s3
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -67,15 +66,13 @@ func TestConformance(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	pool, cert, key := certificate(t)
-	srv := newServer(t, t.TempDir(), "--cert", cert, "--key", key)
-	o := srv.options()
-	o.Endpoint = "https://" + srv.Address
+	srv, trusting := newTLSServer(t)
+	o := trusting
+	o.TLS = nil
 	if s, err := Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("with the system's roots, Open = %v, %v, want an error of the certificate", s, err)
 	}
-	o.TLS = &tls.Config{RootCAs: pool}
-	f := mustCreate(t, mustMake(t, mustOpen(t, o), "dump"), "vmcore")
+	f := mustCreate(t, mustMake(t, mustOpen(t, trusting), "dump"), "vmcore")
 	want := noise(20 << 20)
 	mustWrite(t, f, want)
 	if err := f.Commit(); err != nil {
@@ -86,27 +83,33 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestSizes writes files with few and many bytes in pieces of odd sizes.
+// TestSizes writes files with few and many bytes in pieces of odd sizes. What there
+// is of a file in memory is bounded.
 func TestSizes(t *testing.T) {
-	srv := newServer(t, t.TempDir())
 	all := noise(4*firstPart + 12345)
-	s := mustOpen(t, srv.options())
-	for i, size := range []int{1, 64 << 10, firstPart - 1, firstPart, firstPart + 1, 2 * firstPart, len(all)} {
-		name := fmt.Sprint("dump", i)
-		f := mustCreate(t, mustMake(t, s, name), "file")
-		want := all[:size]
-		for rest := want; len(rest) > 0; {
-			n := min(len(rest), 777_777)
-			mustWrite(t, f, rest[:n])
-			rest = rest[n:]
+	bothWays(t, func(t *testing.T, srv server, o Options) {
+		s := mustOpen(t, o)
+		early := firstPart + earlySize(1) + 1
+		for i, size := range []int{1, 64 << 10, earlySize(1) + 1, firstPart - 1, firstPart, firstPart + 1, early, 2 * firstPart, len(all)} {
+			name := fmt.Sprint("dump", i)
+			f := mustCreate(t, mustMake(t, s, name), "file")
+			want := all[:size]
+			for rest := want; len(rest) > 0; {
+				n := min(len(rest), 777_777)
+				mustWrite(t, f, rest[:n])
+				rest = rest[n:]
+			}
+			if err := f.Commit(); err != nil {
+				t.Fatalf("%d bytes: Commit: %v", size, err)
+			}
+			if got, err := srv.Read("crash/here/" + name + "/file"); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("the object has %d bytes, %v, want the %d that were written", len(got), err, size)
+			}
+			if made, most := f.(*File).made*blockSize, 7<<20; made > most {
+				t.Errorf("%d bytes of the file were in memory, want at most %d", made, most)
+			}
 		}
-		if err := f.Commit(); err != nil {
-			t.Fatalf("%d bytes: Commit: %v", size, err)
-		}
-		if got, err := srv.Read("crash/here/" + name + "/file"); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("the object has %d bytes, %v, want the %d that were written", len(got), err, size)
-		}
-	}
+	})
 }
 
 func TestMake(t *testing.T) {
@@ -171,7 +174,9 @@ func TestOverwrite(t *testing.T) {
 			t.Fatal(err)
 		}
 		// As if the other one had come between the look and the request.
-		err := b.(*File).finish()
+		later := b.(*File)
+		later.part.end()
+		err := later.finish()
 		if !errors.Is(err, fs.ErrExist) {
 			t.Errorf("the second: %v, want %v", err, fs.ErrExist)
 		}

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
@@ -36,6 +37,29 @@ func newServer(t testing.TB, dir string, args ...string) server {
 
 func (s server) options() Options {
 	return Options{Endpoint: "http://" + s.Address, Bucket: bucket, Prefix: "crash/here", AccessKey: access, SecretKey: secret}
+}
+
+// newTLSServer starts a server with TLS, and returns what it takes to use it.
+func newTLSServer(t testing.TB) (server, Options) {
+	t.Helper()
+	pool, cert, key := certificate(t)
+	srv := newServer(t, t.TempDir(), "--cert", cert, "--key", key)
+	o := srv.options()
+	o.Endpoint = "https://" + srv.Address
+	o.TLS = &tls.Config{RootCAs: pool}
+	return srv, o
+}
+
+// bothWays runs a test with and without TLS: parts are sent in different ways.
+func bothWays(t *testing.T, test func(t *testing.T, srv server, o Options)) {
+	t.Run("http", func(t *testing.T) {
+		srv := newServer(t, t.TempDir())
+		test(t, srv, srv.options())
+	})
+	t.Run("https", func(t *testing.T) {
+		srv, o := newTLSServer(t)
+		test(t, srv, o)
+	})
 }
 
 // certificate makes a certificate for loopback and returns the names of the files
