@@ -143,15 +143,16 @@ bench: build
 	vmtest/setup $(NEEDS_TEST) makedumpfile:makedumpfile
 	vmtest/fetch tools forky
 	$(MAKE) cores SUITES=bookworm
-	$(GO) build -o build/benchmark ./vmtest/bench
+	CGO_ENABLED=0 $(GO) build -o build/benchmark ./vmtest/bench
 	build/benchmark $(BENCH)
 
 bench-targets: build
-	vmtest/setup $(NEEDS_TEST)
+	vmtest/setup $(NEEDS_TEST) debootstrap:debootstrap
 	vmtest/fetch server s3
+	vmtest/fetch root bookworm
 	$(MAKE) cores SUITES=bookworm
-	$(GO) build -o build/benchmark ./vmtest/bench
-	build/benchmark -parts targets -mark 'make bench-targets' $(BENCH)
+	CGO_ENABLED=0 $(GO) build -o build/benchmark ./vmtest/bench
+	build/benchmark -parts targets,nfs -mark 'make bench-targets' $(BENCH)
 
 bench-vm: build
 	vmtest/setup $(NEEDS_TEST) debootstrap:debootstrap
@@ -159,7 +160,7 @@ bench-vm: build
 	vmtest/fetch tools forky
 	vmtest/fetch kernel bookworm
 	vmtest/fetch root bookworm
-	$(GO) build -o build/benchmark ./vmtest/bench
+	CGO_ENABLED=0 $(GO) build -o build/benchmark ./vmtest/bench
 	build/benchmark -parts capture,smallest -mark 'make bench-vm' $(BENCH)
 
 # go test fuzzes one target of one package at a time.

@@ -73,7 +73,7 @@ func run() error {
 func (b *bench) parts() map[string]func() ([]*table, error) {
 	return map[string]func() ([]*table, error){
 		"real": b.real, "terabyte": b.terabyte, "scaling": b.scaling, // of cores
-		"targets": b.targets,
+		"targets": b.targets, "nfs": b.nfs, "mounted": b.mounted, // the last is for nfs, in a machine
 		"capture": b.capture, "smallest": b.smallest, // in machines that crash
 	}
 }

@@ -24,8 +24,11 @@ import (
 // payloadSize is the size of the file that is sent, in bytes.
 const payloadSize = 256 << 20
 
-// targetFigures are the columns of the tables about targets.
-var targetFigures = figures{wall, cpu, rss, rate}
+// The columns of the tables about targets: how fast they are, and what a dump takes.
+var (
+	targetFigures = figures{wall, cpu, rss, rate}
+	memoryFigures = figures{rss, cpu, wall}
+)
 
 // targets measures each kind of target with a real server on loopback: how fast a
 // file gets there, next to the reference clients of its protocol, and how much
@@ -36,6 +39,7 @@ func (b *bench) targets() ([]*table, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
+	defer os.Setenv("TMPDIR", os.Getenv("TMPDIR"))
 	if err := os.Setenv("TMPDIR", dir); err != nil { // where servers keep what they get
 		return nil, err
 	}
@@ -43,7 +47,7 @@ func (b *bench) targets() ([]*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &meeting{bench: b, dir: dir, core: core, file: filepath.Join(dir, "file")}
+	m := &meeting{bench: b, core: core, file: filepath.Join(dir, "file"), size: payloadSize}
 	if m.program, err = buildSend(); err != nil {
 		return nil, err
 	}
@@ -52,14 +56,13 @@ func (b *bench) targets() ([]*table, error) {
 		return nil, err
 	}
 	m.recipient = identity.Recipient().String()
-	if err := makePayload(m.file); err != nil {
+	if err := m.makePayload(); err != nil {
 		return nil, err
 	}
-	m.speed = &table{Title: fmt.Sprintf("A file of %d MiB to servers on loopback", payloadSize>>20), Columns: append(targetFigures.names(), "ukdump / it, MB/s")}
-	memory := figures{rss, cpu, wall}
-	m.memory = &table{Title: "Level-31 dumps of a real core of 2 GiB to the same servers", Columns: memory.names()}
+	m.speed = speedTable(fmt.Sprintf("A file of %d MiB to servers on loopback", payloadSize>>20))
+	m.memory = &table{Title: "Level-31 dumps of a real core of 2 GiB to the same servers", Columns: memoryFigures.names()}
 	for _, kind := range kinds() {
-		if err := m.measure(kind, memory); err != nil {
+		if err := m.measure(kind); err != nil {
 			return nil, fmt.Errorf("%s: %w", kind.name, err)
 		}
 	}
@@ -69,12 +72,12 @@ func (b *bench) targets() ([]*table, error) {
 // meeting is where clients and servers meet.
 type meeting struct {
 	*bench
-	dir           string
 	core, file    string
+	size          int64  // of the file
 	program       string // cmd send
 	recipient     string // of age
 	speed, memory *table
-	runs          int // so far
+	sent          int // files so far
 }
 
 // buildSend builds the program that is measured, like the largest image build.
@@ -90,13 +93,13 @@ func buildSend() (string, error) {
 	return program, nil
 }
 
-// makePayload makes a file that nothing can compress, as a dump is.
-func makePayload(name string) error {
-	f, err := os.Create(name)
+// makePayload makes the file, which nothing can compress, like a dump.
+func (m *meeting) makePayload() error {
+	f, err := os.Create(m.file)
 	if err != nil {
 		return err
 	}
-	_, err = io.CopyN(f, rand.Reader, payloadSize)
+	_, err = io.CopyN(f, rand.Reader, m.size)
 	return errors.Join(err, f.Close())
 }
 
@@ -104,7 +107,7 @@ func makePayload(name string) error {
 type server struct {
 	conf   string   // lines of kdump.conf that name it
 	store  string   // the directory that what it got is in
-	rivals []client // who else can send a file there
+	rivals []client // who else can send a file there; nobody has to where there is none
 }
 
 // client is a program that sends a file. In its command FILE stands for the file
@@ -127,27 +130,32 @@ type contender struct {
 	samples []sample
 }
 
+// speedTable returns a table of how fast clients are, and how much faster ukdump,
+// the first, is.
+func speedTable(title string) *table {
+	return &table{Title: title, Columns: append(targetFigures.names(), "ukdump / it, MB/s")}
+}
+
+// addSpeeds adds the clients of one server to it.
+func (t *table) addSpeeds(prefix string, contenders []*contender) {
+	for i, c := range contenders {
+		ratio := []spread{{}}
+		if i > 0 {
+			ratio = figures{rate}.ratios(contenders[0].samples, c.samples)
+		}
+		t.add(prefix+c.label, append(targetFigures.row(c.samples), ratio...))
+	}
+}
+
 // measure measures one kind, unless there is no server for it here.
-func (m *meeting) measure(k kind, memory figures) error {
-	contenders := []*contender{}
-	dumping, sealed := &contender{}, &contender{}
+func (m *meeting) measure(k kind) error {
+	var clients, dumps []*contender
 	err := withTB(func(t testing.TB) {
 		var s server
 		onCPUs(others(), func() { s = k.start(t) })
-		conf := filepath.Join(t.TempDir(), "kdump.conf")
-		secret := conf + ".age"
-		if err := errors.Join(os.WriteFile(conf, []byte(s.conf), 0o600),
-			os.WriteFile(secret, []byte(s.conf+"encrypt "+m.recipient+"\n"), 0o600)); err != nil {
-			t.Fatal(err)
-		}
-		contenders = append(contenders, &contender{client: client{label: "ukdump", command: []string{m.program, conf, "FILE"}}})
-		for _, rival := range s.rivals {
-			contenders = append(contenders, &contender{client: rival})
-		}
-		dumping.client = client{command: []string{m.program, conf, "-dump", m.core}}
-		sealed.client = client{command: []string{m.program, secret, "-dump", m.core}}
+		clients, dumps = m.contenders(t, s)
 		for round := range m.bench.runs + 1 {
-			for _, c := range append(slices.Clone(contenders), dumping, sealed) {
+			for _, c := range slices.Concat(clients, dumps) {
 				sample, err := m.run(c.client, s.store)
 				if err != nil {
 					t.Fatalf("%s: %v", strings.Join(c.command, " "), err)
@@ -166,29 +174,42 @@ func (m *meeting) measure(k kind, memory figures) error {
 	if err != nil {
 		return err
 	}
-	ours := contenders[0]
-	for _, c := range contenders {
-		ratio := []spread{{}}
-		if c != ours {
-			ratio = figures{rate}.ratios(ours.samples, c.samples)
-		}
-		m.speed.add(k.name+": "+c.label, append(targetFigures.row(c.samples), ratio...))
+	m.speed.addSpeeds(k.name+": ", clients)
+	for _, c := range dumps {
+		m.memory.add(k.name+c.label, memoryFigures.row(c.samples))
 	}
-	m.memory.add(k.name, memory.row(dumping.samples))
-	m.memory.add(k.name+", encrypted", memory.row(sealed.samples))
 	return nil
+}
+
+// contenders returns who sends the file to a server, our program first, and that
+// when it sends dumps.
+func (m *meeting) contenders(t testing.TB, s server) (clients, dumps []*contender) {
+	conf := filepath.Join(t.TempDir(), "kdump.conf")
+	sealed := conf + ".age"
+	mustWrite(t, conf, s.conf)
+	mustWrite(t, sealed, s.conf+"encrypt "+m.recipient+"\n")
+	if len(s.rivals) > 0 {
+		clients = []*contender{{client: client{label: "ukdump", command: []string{m.program, conf, "FILE"}}}}
+	}
+	for _, rival := range s.rivals {
+		clients = append(clients, &contender{client: rival})
+	}
+	return clients, []*contender{
+		{client: client{command: []string{m.program, conf, "-dump", m.core}}},
+		{client: client{label: ", encrypted", command: []string{m.program, sealed, "-dump", m.core}}},
+	}
 }
 
 // run runs a client once, on one CPU, and removes what came to the store.
 func (m *meeting) run(c client, store string) (s sample, err error) {
-	m.runs++
-	replace := strings.NewReplacer("FILE", m.file, "NEW", fmt.Sprintf("new%d", m.runs))
+	m.sent++
+	replace := strings.NewReplacer("FILE", m.file, "NEW", fmt.Sprintf("new%d", m.sent))
 	var command []string
 	for _, arg := range c.command {
 		command = append(command, replace.Replace(arg))
 	}
 	onCPUs(last(), func() { s, err = measure(command, replace.Replace(c.input)) })
-	s.Size = float64(payloadSize) / 1e6
+	s.Size = float64(m.size) / 1e6
 	return s, errors.Join(err, empty(store))
 }
 

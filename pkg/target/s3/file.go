@@ -50,7 +50,7 @@ type File struct {
 }
 
 func newFile(ctx context.Context, d *dump, name string) *File {
-	f := &File{dump: d, name: name, mark: rand.Text(), spare: make(chan []byte, blocks(maxParts))}
+	f := &File{dump: d, name: name, mark: rand.Text(), spare: make(chan []byte, 2*partSize(maxParts)/blockSize)}
 	f.part = newPart(1, !d.store.secure())
 	f.ctx, f.cancel = d.store.bound(ctx)
 	return f
@@ -81,7 +81,7 @@ func (f *File) Write(p []byte) (int, error) {
 			}
 		}
 		n += f.part.add(p[n:])
-		if f.part.size < partSize(f.part.number) && (f.part.size < earlySize(f.part.number) || !f.dump.store.secure()) {
+		if f.part.size < f.due() {
 			continue
 		}
 		if err := f.send(); err != nil {
@@ -107,6 +107,20 @@ func (f *File) usable() error {
 	return f.failed
 }
 
+// due returns how much of the part has to be there for its request to begin.
+func (f *File) due() int {
+	if f.dump.store.secure() {
+		return ahead(f.part.number, true)
+	}
+	return partSize(f.part.number)
+}
+
+// mostBlocks returns how many blocks there may be.
+func (f *File) mostBlocks() int {
+	number := f.part.number
+	return (partSize(number) + ahead(number, f.dump.store.secure())) / blockSize
+}
+
 // addBlock adds an empty block to the part. It waits for one if there are as many
 // as there may be.
 func (f *File) addBlock() error {
@@ -116,7 +130,7 @@ func (f *File) addBlock() error {
 		return nil
 	default:
 	}
-	if f.made < blocks(f.part.number) {
+	if f.made < f.mostBlocks() {
 		f.made++
 		f.part.addBlock(make([]byte, 0, blockSize))
 		return nil

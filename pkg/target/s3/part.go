@@ -28,16 +28,19 @@ const (
 // of up to 9.7 GiB has parts of 5 MiB, and one of 302 GiB, the most, of 80 MiB.
 func partSize(number int) int { return firstPart << ((number - 1) / partsOfSize) }
 
-// blocks returns how many blocks there may be while a part is being filled: it is
-// kept until the server has it, and meanwhile almost half of the next one is. More
-// would be more than a capture kernel has.
-func blocks(number int) int { return partSize(number)/blockSize + earlySize(number)/blockSize }
-
-// earlySize is how much of a part has to be there for its request to begin, in
-// bytes. The rest is sent as it comes, so that the line is busy while the server
-// stores the part before. Servers wait for a body for some 20 seconds, and what is
-// written first of a dump, long before its pages, is less.
-func earlySize(number int) int { return partSize(number) * 2 / 5 }
+// ahead returns how much there may be of a part while the one before is kept until
+// the server has it. More of both would be more than a capture kernel has.
+//
+// Over TLS the request for a part begins when that much of it is there, and the rest
+// is sent as it comes, so that the line is busy while the server stores the part
+// before. Servers wait for a body for some 20 seconds, and what is written first of a
+// dump, long before its pages, is less. Otherwise the hash of all of it comes first.
+func ahead(number int, secure bool) int {
+	if secure {
+		return partSize(number) * 3 / 10
+	}
+	return partSize(number) / 2
+}
 
 // part is a part of a file, or the whole of a small one. One goroutine adds to it,
 // while others read what there is, as often as it takes.
