@@ -10,7 +10,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -299,3 +301,20 @@ func (f *upload) Abort() error {
 
 // String names the file in messages.
 func (f *upload) String() string { return f.dir.String() + f.name }
+
+// conn is a connection that takes a chunk as it is. Package net would copy it into
+// pieces of 32 KiB, as it knows the body of a request for a plain reader; that is a
+// fifth of what sending it costs. TLS makes pieces of its own.
+type conn struct{ net.Conn }
+
+// ReadFrom implements io.ReaderFrom, for io.Copy.
+func (c conn) ReadFrom(r io.Reader) (int64, error) {
+	if limited, ok := r.(*io.LimitedReader); ok {
+		if body, ok := limited.R.(*chunkBody); ok && limited.N >= int64(body.Len()) {
+			n, err := body.WriteTo(c.Conn)
+			limited.N -= n
+			return n, err
+		}
+	}
+	return io.Copy(struct{ io.Writer }{c.Conn}, r)
+}
