@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -19,12 +20,17 @@ const (
 	least = 64 << 10
 )
 
+// bodies has what bodies are read into: requests of tus are many.
+var bodies = sync.Pool{New: func() any { return new([step]byte) }}
+
 // takeBody writes the body to the upload, as long as it keeps coming and there is
 // room for it, and nobody else wants the file.
 func (r *Receiver) takeBody(w http.ResponseWriter, body io.Reader, u upload, t *turn) error {
 	control := http.NewResponseController(w)
 	defer t.finished(control)
-	buf := make([]byte, step)
+	piece := bodies.Get().(*[step]byte)
+	defer bodies.Put(piece)
+	buf := piece[:]
 	left := r.opts.Idle // of the time for the next so many bytes; how long the store takes does not count
 	for came := 0; ; {
 		if err := t.extend(control, left); err != nil {
