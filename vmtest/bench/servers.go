@@ -91,7 +91,7 @@ func kdumprecv(t testing.TB, scheme string) server {
 	if scheme == "https" {
 		args = []string{"--cert", s.Path("cert.pem"), "--key", s.Path("key.pem")}
 	}
-	command := []string{filepath.Join(vmtest.Build, "ukdump"), "kdumprecv", "--no-auth", "--dir", s.Store,
+	command := []string{filepath.Join(vmtest.Build, "ukdump"), "kdumprecv", "--no-auth", "--quota", "100T", "--dir", s.Store,
 		"--listen", fmt.Sprintf("127.0.0.1:%d", s.Port)}
 	s.Run(t, append(command, args...)...)
 	url := fmt.Sprintf("%s://127.0.0.1:%d/", scheme, s.Port)
