@@ -77,7 +77,7 @@ func network(name string, args []string) error {
 func awaitGlobal(link netlink.Link) error {
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		addresses, err := netlink.AddrList(link, netlink.FAMILY_V6)
-		if err != nil {
+		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) { // by a change: the next list has it
 			return err
 		}
 		for _, a := range addresses {
