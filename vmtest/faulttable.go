@@ -52,7 +52,7 @@ func Faults() []Fault {
 		{Group: kernel, Name: "process-limited", Quick: true,
 			What:    "The process that writes the dump is refused more memory",
 			Capture: "what=limit " + atDump, Conf: slow, Saved: All,
-			Log: []string{"process: the one before this ended with status 2", "cannot allocate memory", "level=31", "result=ok"}},
+			Log: []string{"process: the one before this ended with status 2: fatal error: ", "level=31", "result=ok"}}, // of memory, in several words
 		{Group: kernel, Name: "soft-lockup",
 			What:    "A driver keeps the only CPU, with interrupts",
 			Capture: "what=soft-lockup " + midway, Conf: slow, Saved: CutShort,
