@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,11 +99,15 @@ func orderOf(name, prefix string) string {
 		return ""
 	}
 	if number == "" {
-		number = "-1"
-	} else if n, err := strconv.Atoi(number); err != nil || n >= -1 || n < -maxNames {
+		number = "-1" // which no name ends with
+	} else if number == "-1" {
 		return ""
 	}
-	return at + strings.Repeat("0", len(strconv.Itoa(maxNames))+1-len(number)) + number[1:]
+	n, err := strconv.Atoi(number)
+	if err != nil || n > -1 || n < -maxNames || strconv.Itoa(n) != number {
+		return ""
+	}
+	return fmt.Sprintf("%s-%04d", at, -n)
 }
 
 // errForeign says that somebody has put something else into the directory.
@@ -145,8 +148,9 @@ func (s *Store) remove(old oldDump) error {
 			return err
 		}
 	}
-	if err := s.dir.root.Remove(old.name); !errors.Is(err, os.ErrNotExist) {
-		return err
+	err := s.dir.root.Remove(old.name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return nil
+	return err
 }
