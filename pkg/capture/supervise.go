@@ -68,34 +68,31 @@ func Supervise() {
 	log := &runLog{start: began}
 	var before predecessors
 	for before.count < maxRuns {
-		why, err := m.superviseRun(before)
-		if err == nil && why == "" {
+		err := m.superviseRun(before)
+		if err == nil {
 			return
 		}
 		log.openConsole(m.dev)
-		if err != nil {
-			why = err.Error()
-		}
-		log.printf("process: %s", why)
+		log.printf("process: %v", err)
 		attempt(detachTime, m.detach)
-		before = predecessors{before.count + 1, time.Since(began), why}
+		before = predecessors{before.count + 1, time.Since(began), err.Error()}
 	}
 	newRun(m, log).finish(config.Reboot)
 }
 
-// superviseRun starts the process of a run and waits for its end. It returns how it
-// ended, or nothing if it did what it could and the machine is not to be rebooted.
-func (m machine) superviseRun(before predecessors) (why string, err error) {
+// superviseRun starts the process of a run and waits for its end. The error says how it
+// ended; there is none if it did what it could and the machine cannot be rebooted.
+func (m machine) superviseRun(before predecessors) error {
 	read, write, err := os.Pipe()
 	if err != nil {
-		return "", err
+		return err
 	}
 	process, err := os.StartProcess(m.proc+"/self/exe", append([]string{"kdumpinit"}, before.args()...), &os.ProcAttr{
 		Dir: "/", Files: []*os.File{os.Stdin, os.Stdout, write},
 	})
 	write.Close()
 	if err != nil {
-		return "", errors.Join(err, read.Close())
+		return errors.Join(err, read.Close())
 	}
 	said := make(chan string, 1)
 	go func() {
@@ -104,12 +101,12 @@ func (m machine) superviseRun(before predecessors) (why string, err error) {
 	}()
 	status, err := reap(process.Pid)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if status.Exited() && status.ExitStatus() == exitStuck {
-		return "", nil
+		return nil
 	}
-	why = "ended with status " + strconv.Itoa(status.ExitStatus())
+	why := "ended with status " + strconv.Itoa(status.ExitStatus())
 	if status.Signaled() {
 		why = "ended by " + status.Signal().String()
 	}
@@ -120,7 +117,7 @@ func (m machine) superviseRun(before predecessors) (why string, err error) {
 		}
 	case <-time.After(time.Second): // another process may hold the pipe
 	}
-	return why, nil
+	return errors.New(why)
 }
 
 // lastWords returns the beginning of what a process has said on its standard error,
