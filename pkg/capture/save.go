@@ -203,8 +203,8 @@ type meter struct {
 }
 
 func (m *meter) WriteAt(p []byte, off int64) (int, error) {
-	if m.most > 0 && off+int64(len(p)) > m.most {
-		return 0, tooLarge(m.most)
+	if err := fits(m.most, off+int64(len(p))); err != nil {
+		return 0, err
 	}
 	n, err := m.seeker.WriteAt(p, off)
 	if n > 0 {
@@ -213,8 +213,12 @@ func (m *meter) WriteAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// tooLarge is the error of a dump that would be larger than the configuration allows.
-func tooLarge(most int64) error {
+// fits returns an error if a dump of so many bytes is larger than the configuration
+// allows; most is 0 where it does not say.
+func fits(most, size int64) error {
+	if most == 0 || size <= most {
+		return nil
+	}
 	return fmt.Errorf("%w: max_size is %d MiB", target.ErrNoSpace, most>>20)
 }
 
@@ -227,8 +231,8 @@ type streamMeter struct {
 }
 
 func (m *streamMeter) Write(p []byte) (int, error) {
-	if m.most > 0 && m.done+int64(len(p)) > m.most {
-		return 0, tooLarge(m.most)
+	if err := fits(m.most, m.done+int64(len(p))); err != nil {
+		return 0, err
 	}
 	n, err := m.Writer.Write(p)
 	m.done += int64(n)
