@@ -5,7 +5,6 @@ package vmtest
 import (
 	"encoding/base64"
 	"fmt"
-	"net"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -91,7 +90,7 @@ func serveTus(t *testing.T, size string) *peer {
 	s, other := servertest.New(t, size), servertest.New(t, "")
 	token, line, _ := strings.Cut(output(t, ukdump(t), "kdumprecv", "token", "web1"), "\n")
 	s.Write(t, "tokens", "%s", line)
-	s.Run(t, ukdump(t), "kdumprecv", "--listen", fmt.Sprintf("127.0.0.1:%d", s.Port), "--dir", s.Store, "--keep-free", "1M",
+	s.Run(t, ukdump(t), "kdumprecv", "--listen", s.Address(), "--dir", s.Store, "--keep-free", "1M",
 		"--cert", s.Path("cert.pem"), "--key", s.Path("key.pem"), "--tokens", s.Path("tokens"))
 	p := newPeer(s, "web1")
 	p.give("/root/ca", readFile(t, s.Path("cert.pem")))
@@ -109,10 +108,9 @@ func serveS3(t *testing.T, size string) *peer {
 	store := s3test.New(t, s.Store, "--cert", s.Path("cert.pem"), "--key", s.Path("key.pem"))
 	p := newPeer(s, s3test.Bucket+"/crash")
 	p.server, p.freeze = store, func() { store.Signal(syscall.SIGSTOP) }
-	p.give("/root/s3", "[default]\naws_access_key_id = "+s3test.Access+"\naws_secret_access_key = "+s3test.Secret)
-	_, port, _ := net.SplitHostPort(store.Address)
+	p.give("/root/s3", s3test.Credentials)
 	lines := func(pin string) []string {
-		return []string{"s3 https://10.0.2.2:" + port + "/" + s3test.Bucket + "/crash", "s3_credentials /root/s3", "tls_pin " + pin}
+		return []string{fmt.Sprintf("s3 https://10.0.2.2:%d/%s/crash", store.Port, s3test.Bucket), "s3_credentials /root/s3", "tls_pin " + pin}
 	}
 	p.target, p.wrong = lines(s.Pin), lines(otherPin)
 	return p

@@ -24,16 +24,12 @@ import (
 
 	uphttp "github.com/ukdump/ukdump/pkg/target/http"
 	"github.com/ukdump/ukdump/pkg/target/s3/s3test"
+	"github.com/ukdump/ukdump/pkg/target/servertest"
 )
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", servertest.FreePort(t))
 }
 
 // certificate makes a certificate that is its own authority, in a file with its key.
@@ -201,13 +197,12 @@ func TestCertificates(t *testing.T) {
 func TestBucket(t *testing.T) {
 	store := s3test.New(t, t.TempDir())
 	credentials := filepath.Join(t.TempDir(), "credentials")
-	text := "[default]\naws_access_key_id = " + s3test.Access + "\naws_secret_access_key = " + s3test.Secret + "\n"
-	if err := os.WriteFile(credentials, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(credentials, []byte(s3test.Credentials), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for i, want := range []string{"one", "two"} {
 		address := freeAddress(t)
-		said := start(t, address, "--bucket", "http://"+store.Address+"/"+s3test.Bucket+"/fleet", "--s3-credentials", credentials, "--no-tls", "--no-auth")
+		said := start(t, address, "--bucket", "http://"+store.Address()+"/"+s3test.Bucket+"/fleet", "--s3-credentials", credentials, "--no-tls", "--no-auth")
 		if err := upload(t, uphttp.Options{URL: fmt.Sprintf("http://%s/%d/", address, i)}, want); (err == nil) != (i == 0) {
 			t.Errorf("the same file from receiver %d: %v", i, err)
 		}

@@ -117,7 +117,7 @@ func startNFS(t *testing.T) remote {
 
 func startPut(t *testing.T) remote {
 	s := servertest.Nginx(t, "")
-	return remote{fmt.Sprintf("http https://127.0.0.1:%d/\ntls_pin %s\n", s.Port, s.Pin), filepath.Join(s.Store, "dumps")}
+	return remote{fmt.Sprintf("http https://%s/\ntls_pin %s\n", s.Address(), s.Pin), filepath.Join(s.Store, "dumps")}
 }
 
 // startReceiver starts what kdumprecv is.
@@ -138,7 +138,7 @@ func startReceiver(t *testing.T) remote {
 func startS3(t *testing.T) remote {
 	s := servertest.New(t, "")
 	store := s3test.New(t, s.Store, "--cert", s.Path("cert.pem"), "--key", s.Path("key.pem"))
-	s.Write(t, "credentials", "[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", s3test.Access, s3test.Secret)
-	return remote{fmt.Sprintf("s3 https://%s/%s\ntls_ca %s\ns3_credentials %s\n", store.Address, s3test.Bucket, s.Path("cert.pem"), s.Path("credentials")),
+	s.Write(t, "credentials", s3test.Credentials)
+	return remote{fmt.Sprintf("s3 https://%s/%s\ntls_ca %s\ns3_credentials %s\n", store.Address(), s3test.Bucket, s.Path("cert.pem"), s.Path("credentials")),
 		filepath.Join(s.Store, s3test.Bucket)}
 }

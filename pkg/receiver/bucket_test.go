@@ -32,7 +32,7 @@ import (
 const testPrefix = "crash/here"
 
 func bucketOptions(s *s3test.Server) Options {
-	return Options{Bucket: &s3.Options{Endpoint: "http://" + s.Address, Bucket: s3test.Bucket, Prefix: testPrefix,
+	return Options{Bucket: &s3.Options{Endpoint: "http://" + s.Address(), Bucket: s3test.Bucket, Prefix: testPrefix,
 		AccessKey: s3test.Access, SecretKey: s3test.Secret}}
 }
 
@@ -41,7 +41,7 @@ func bucketOptions(s *s3test.Server) Options {
 func inBucket(t testing.TB) (Options, string) {
 	t.Helper()
 	s := s3test.New(t, t.TempDir())
-	return bucketOptions(s), filepath.Join(s.Dir, s3test.Bucket, testPrefix)
+	return bucketOptions(s), filepath.Join(s.Store, s3test.Bucket, testPrefix)
 }
 
 // clientOf returns a client of the bucket's server.

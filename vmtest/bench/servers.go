@@ -70,7 +70,7 @@ func directory(t testing.TB) server {
 // nginx is a web server that takes PUT requests.
 func nginx(t testing.TB) server {
 	s := servertest.Nginx(t, "")
-	url := fmt.Sprintf("https://127.0.0.1:%d/", s.Port)
+	url := fmt.Sprintf("https://%s/", s.Address())
 	return server{
 		conf:   fmt.Sprintf("http %s\ntls_ca %s\n", url, s.Path("cert.pem")),
 		store:  filepath.Join(s.Store, "dumps"),
@@ -92,9 +92,9 @@ func kdumprecv(t testing.TB, scheme string) server {
 		args = []string{"--cert", s.Path("cert.pem"), "--key", s.Path("key.pem")}
 	}
 	command := []string{filepath.Join(vmtest.Build, "ukdump"), "kdumprecv", "--no-auth", "--quota", "100T", "--dir", s.Store,
-		"--listen", fmt.Sprintf("127.0.0.1:%d", s.Port)}
+		"--listen", s.Address()}
 	s.Run(t, append(command, args...)...)
-	url := fmt.Sprintf("%s://127.0.0.1:%d/", scheme, s.Port)
+	url := fmt.Sprintf("%s://%s/", scheme, s.Address())
 	conf := "http " + url + "\n"
 	if scheme == "https" {
 		conf += "tls_ca " + s.Path("cert.pem") + "\n"
@@ -114,8 +114,8 @@ func versity(t testing.TB, scheme string) server {
 		conf = "tls_ca " + s.Path("cert.pem") + "\n"
 	}
 	store := s3test.New(t, s.Store, args...)
-	url := fmt.Sprintf("%s://%s/%s/", scheme, store.Address, s3test.Bucket)
-	s.Write(t, "credentials", "[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", s3test.Access, s3test.Secret)
+	url := fmt.Sprintf("%s://%s/%s/", scheme, store.Address(), s3test.Bucket)
+	s.Write(t, "credentials", s3test.Credentials)
 	sign := []string{"--aws-sigv4", "aws:amz:us-east-1:s3", "--user", s3test.Access + ":" + s3test.Secret, "-H"}
 	unsigned := curl("curl -T", url, s, append(sign, "x-amz-content-sha256: UNSIGNED-PAYLOAD")...)
 	rivals := []client{unsigned}

@@ -9,7 +9,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,7 +34,7 @@ func newNginx(t testing.TB, size string) *nginx {
 	return &nginx{s, filepath.Join(s.Store, "dumps")}
 }
 
-func (s *nginx) url(path string) string { return fmt.Sprintf("https://127.0.0.1:%d/%s", s.Port, path) }
+func (s *nginx) url(path string) string { return fmt.Sprintf("https://%s/%s", s.Address(), path) }
 
 // options are for a store that trusts the server.
 func (s *nginx) options(t testing.TB, path string) Options {
@@ -53,16 +52,6 @@ func trust(t testing.TB, s *servertest.Server) *tls.Config {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(certificate)
 	return &tls.Config{RootCAs: roots}
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // open opens the store and makes a directory in it.
@@ -184,7 +173,7 @@ func TestTLS(t *testing.T) {
 
 // TestUnreachable has a server that is not there.
 func TestUnreachable(t *testing.T) {
-	for _, url := range []string{fmt.Sprintf("http://127.0.0.1:%d/", freePort(t)), "http://no.such.host.invalid/"} {
+	for _, url := range []string{fmt.Sprintf("http://127.0.0.1:%d/", servertest.FreePort(t)), "http://no.such.host.invalid/"} {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		if store, err := Open(ctx, Options{URL: url, Patience: time.Second}); err == nil || ctx.Err() != nil {
 			t.Errorf("Open(%s) = %v, %v, %v, want an error in time", url, store, err, ctx.Err())

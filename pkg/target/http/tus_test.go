@@ -20,6 +20,7 @@ import (
 
 	"github.com/ukdump/ukdump/pkg/receiver"
 	"github.com/ukdump/ukdump/pkg/target"
+	"github.com/ukdump/ukdump/pkg/target/servertest"
 	"github.com/ukdump/ukdump/pkg/target/targettest"
 )
 
@@ -51,7 +52,7 @@ func (k *kdumprecv) meddles(w http.ResponseWriter, q *http.Request) bool {
 
 func newKdumprecv(t *testing.T) *kdumprecv {
 	t.Helper()
-	k := &kdumprecv{address: fmt.Sprintf("127.0.0.1:%d", freePort(t)), opts: receiver.Options{
+	k := &kdumprecv{address: fmt.Sprintf("127.0.0.1:%d", servertest.FreePort(t)), opts: receiver.Options{
 		Dir: t.TempDir(), Machine: func(*http.Request) (string, error) { return "web1", nil }}}
 	k.start(t)
 	t.Cleanup(k.stop)

@@ -145,8 +145,8 @@ func TestFaults(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			bothWays(t, func(t *testing.T, srv server, o Options) {
-				p := newProxy(t, srv.Address)
-				o.Endpoint = strings.Replace(o.Endpoint, srv.Address, p.Addr().String(), 1)
+				p := newProxy(t, srv.Address())
+				o.Endpoint = strings.Replace(o.Endpoint, srv.Address(), p.Addr().String(), 1)
 				s := mustOpen(t, o)
 				s.quickly = time.Second
 				f := mustCreate(t, mustMake(t, s, "dump"), "vmcore")
@@ -244,7 +244,7 @@ func TestLostAnswer(t *testing.T) {
 		var lost atomic.Int32
 		loser := httptest.NewServer(&httputil.ReverseProxy{
 			Rewrite: func(r *httputil.ProxyRequest) {
-				r.SetURL(&url.URL{Scheme: "http", Host: srv.Address})
+				r.SetURL(&url.URL{Scheme: "http", Host: srv.Address()})
 				r.Out.Host = r.In.Host // it is signed
 			},
 			ModifyResponse: func(r *http.Response) error {
@@ -294,7 +294,7 @@ func TestUnfinished(t *testing.T) {
 		}
 		return string(out)
 	}
-	base := "http://" + srv.Address + "/" + bucket
+	base := "http://" + srv.Address() + "/" + bucket
 	id := regexp.MustCompile(`<UploadId>(.*?)</UploadId>`).FindStringSubmatch(ask(base + "?uploads="))
 	if id == nil {
 		t.Fatal("the server has no unfinished upload")
@@ -341,7 +341,7 @@ func TestCredentials(t *testing.T) {
 	if err := mustCreate(t, mustMake(t, mustOpen(t, o), "dump"), "vmcore").Commit(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(srv.Dir, bucket, "crash/here/dump/vmcore")); err != nil {
+	if _, err := os.Stat(filepath.Join(srv.Store, bucket, "crash/here/dump/vmcore")); err != nil {
 		t.Error(err)
 	}
 	metadata.Close()

@@ -180,7 +180,7 @@ func TestOverwrite(t *testing.T) {
 		if !errors.Is(err, fs.ErrExist) {
 			t.Errorf("the second: %v, want %v", err, fs.ErrExist)
 		}
-		name := strings.TrimPrefix(first.String(), "http://"+srv.Address+"/"+bucket+"/")
+		name := strings.TrimPrefix(first.String(), "http://"+srv.Address()+"/"+bucket+"/")
 		if got, err := srv.Read(name + "/vmcore"); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("the object is not the first one's: %d bytes, %v", len(got), err)
 		}

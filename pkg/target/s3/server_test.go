@@ -36,7 +36,7 @@ func newServer(t testing.TB, dir string, args ...string) server {
 }
 
 func (s server) options() Options {
-	return Options{Endpoint: "http://" + s.Address, Bucket: bucket, Prefix: "crash/here", AccessKey: access, SecretKey: secret}
+	return Options{Endpoint: "http://" + s.Address(), Bucket: bucket, Prefix: "crash/here", AccessKey: access, SecretKey: secret}
 }
 
 // newTLSServer starts a server with TLS, and returns what it takes to use it.
@@ -45,7 +45,7 @@ func newTLSServer(t testing.TB) (server, Options) {
 	pool, cert, key := certificate(t)
 	srv := newServer(t, t.TempDir(), "--cert", cert, "--key", key)
 	o := srv.options()
-	o.Endpoint = "https://" + srv.Address
+	o.Endpoint = "https://" + srv.Address()
 	o.TLS = &tls.Config{RootCAs: pool}
 	return srv, o
 }

@@ -4,13 +4,12 @@
 package s3test
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
-	"time"
+
+	"github.com/ukdump/ukdump/pkg/target/servertest"
 )
 
 // What clients of the server have to know.
@@ -18,38 +17,33 @@ const (
 	Access = "ukdump"
 	Secret = "not much of a secret"
 	Bucket = "dumps"
+	// Credentials is a file that has them.
+	Credentials = "[default]\naws_access_key_id = " + Access + "\naws_secret_access_key = " + Secret + "\n"
 )
 
 // program is where vmtest/fetch puts the server, below the module's folder.
 const program = "build/tools/bin/versitygw"
 
-// enough is for waits that should end long before.
-const enough = time.Minute
-
 // Server is Versity's gateway, an S3 server that keeps objects as files.
 type Server struct {
-	Dir     string // of the buckets
-	Address string
-	args    []string
-	cmd     *exec.Cmd
-	gone    chan struct{}
+	*servertest.Process
+	Store string // has the buckets
 }
 
-// New starts a server on loopback, with a bucket, or skips.
-func New(t testing.TB, dir string, args ...string) *Server {
+// New starts a server, with a bucket, until the test ends, or skips.
+func New(t testing.TB, store string, args ...string) *Server {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Join(dir, Bucket), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &Server{Dir: dir, Address: listener.Addr().String()}
-	listener.Close()
-	s.args = append([]string{"--access", Access, "--secret", Secret, "--port", s.Address, "--keep-alive"}, args...)
+	s := &Server{servertest.NewProcess(t), store}
 	// File systems for temporary files may have no extended attributes.
-	s.args = append(s.args, "posix", "--sidecar", t.TempDir(), dir)
+	sidecar := s.Path("sidecar")
+	for _, dir := range []string{sidecar, filepath.Join(store, Bucket)} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Args = append([]string{find(t), "--access", Access, "--secret", Secret, "--port", s.Address(), "--keep-alive"}, args...)
+	s.Args = append(s.Args, "posix", "--sidecar", sidecar, store)
+	s.Env = []string{"GOMAXPROCS=1"}
 	t.Cleanup(s.Stop)
 	s.Start(t)
 	return s
@@ -75,52 +69,7 @@ func find(t testing.TB) string {
 	return ""
 }
 
-// Start starts the server, again after Stop, and waits until it answers.
-func (s *Server) Start(t testing.TB) {
-	t.Helper()
-	s.cmd = exec.Command(find(t), s.args...)
-	s.cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
-	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	s.cmd.Stdout, s.cmd.Stderr = log, log
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	s.gone = make(chan struct{})
-	go func() { s.cmd.Wait(); close(s.gone) }()
-	for deadline := time.Now().Add(enough); ; {
-		if c, err := net.Dial("tcp", s.Address); err == nil {
-			c.Close()
-			return
-		}
-		select {
-		case <-s.gone:
-			said, _ := os.ReadFile(log.Name())
-			t.Fatalf("the server has ended:\n%s", said)
-		case <-time.After(10 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the server does not answer")
-		}
-	}
-}
-
-// Stop kills the server.
-func (s *Server) Stop() {
-	if s.cmd != nil && s.cmd.Process != nil {
-		s.cmd.Process.Kill()
-		<-s.gone
-	}
-}
-
-// Signal sends the server a signal.
-func (s *Server) Signal(sig syscall.Signal) error { return s.cmd.Process.Signal(sig) }
-
 // Read returns an object as it lies on the server's disk.
 func (s *Server) Read(name string) ([]byte, error) {
-	return os.ReadFile(filepath.Join(s.Dir, Bucket, name))
+	return os.ReadFile(filepath.Join(s.Store, Bucket, name))
 }
