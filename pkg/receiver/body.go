@@ -25,15 +25,15 @@ var bodies = sync.Pool{New: func() any { return new([step]byte) }}
 
 // takeBody writes the body to the upload, as long as it keeps coming and there is
 // room for it, and nobody else wants the file.
-func (r *Receiver) takeBody(w http.ResponseWriter, body io.Reader, u upload, t *turn) error {
+func (r *Receiver) takeBody(w http.ResponseWriter, body io.Reader, u *held) error {
 	control := http.NewResponseController(w)
-	defer t.finished(control)
+	defer u.turn.finished(control)
 	piece := bodies.Get().(*[step]byte)
 	defer bodies.Put(piece)
 	buf := piece[:]
 	left := r.opts.Idle // of the time for the next so many bytes; how long the store takes does not count
 	for came := 0; ; {
-		if err := t.extend(control, left); err != nil {
+		if err := u.turn.extend(control, left); err != nil {
 			return err
 		}
 		began := time.Now()
@@ -50,7 +50,7 @@ func (r *Receiver) takeBody(w http.ResponseWriter, body io.Reader, u upload, t *
 		switch {
 		case errors.Is(readErr, io.EOF):
 			return nil
-		case errors.Is(readErr, os.ErrDeadlineExceeded) && t.isWanted():
+		case errors.Is(readErr, os.ErrDeadlineExceeded) && u.turn.isWanted():
 			return errTakenOver
 		case readErr != nil:
 			return fmt.Errorf("the body breaks off: %w", readErr)

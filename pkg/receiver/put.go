@@ -21,16 +21,7 @@ func (r *Receiver) put(w http.ResponseWriter, q *http.Request, machine string) e
 		return fmt.Errorf("%w: a part of a file; tus is for those that break off", errRequest)
 	}
 	dir, name := path.Split(q.URL.Path)
-	f, err := newFile(machine, path.Base(dir), name)
-	if err != nil {
-		return err
-	}
-	t, err := r.turns.acquire(f.slot())
-	if err != nil {
-		return err
-	}
-	defer t.end()
-	u, err := r.begin(f, q.ContentLength)
+	u, err := r.begin(machine, path.Base(dir), name, q.ContentLength)
 	if errors.Is(err, fs.ErrExist) && q.Header.Get("If-None-Match") == "*" {
 		return fmt.Errorf("%w: %w", errCondition, err)
 	}
@@ -38,7 +29,7 @@ func (r *Receiver) put(w http.ResponseWriter, q *http.Request, machine string) e
 		return err
 	}
 	defer u.release()
-	if err := r.takeBody(w, q.Body, u, t); err != nil {
+	if err := r.takeBody(w, q.Body, u); err != nil {
 		return errors.Join(err, u.save())
 	}
 	u.about().Length = u.about().Offset

@@ -37,16 +37,7 @@ func (r *Receiver) post(w http.ResponseWriter, q *http.Request, machine string) 
 	if err != nil {
 		return err
 	}
-	f, err := newFile(machine, dump, name)
-	if err != nil {
-		return err
-	}
-	t, err := r.turns.acquire(f.slot())
-	if err != nil {
-		return err
-	}
-	defer t.end()
-	u, err := r.begin(f, length)
+	u, err := r.begin(machine, dump, name, length)
 	if err != nil {
 		return err
 	}
@@ -57,16 +48,6 @@ func (r *Receiver) post(w http.ResponseWriter, q *http.Request, machine string) 
 	w.Header().Set("Location", strings.TrimSuffix(q.URL.Path, "/")+"/"+u.about().ID)
 	w.WriteHeader(http.StatusCreated)
 	return nil
-}
-
-// begin begins a file. What cannot fit need not begin.
-func (r *Receiver) begin(f file, length int64) (upload, error) {
-	if length > 0 {
-		if err := r.quota.fits(f.machine, length); err != nil {
-			return nil, err
-		}
-	}
-	return r.store.begin(f, length)
 }
 
 // parseSize parses a number of bytes.
@@ -104,33 +85,12 @@ func parseMetadata(text string) (dump, name string, err error) {
 	return "", "", fmt.Errorf("%w: Upload-Metadata has no filename", errRequest)
 }
 
-// resume gets the request its turn at the upload that its URL names. Both must be
-// ended.
-func (r *Receiver) resume(q *http.Request, machine string) (upload, *turn, error) {
-	id := path.Base(q.URL.Path)
-	slot, err := slotOf(id)
-	if err != nil {
-		return nil, nil, err
-	}
-	t, err := r.turns.acquire(slot)
-	if err != nil {
-		return nil, nil, err
-	}
-	u, err := r.store.resume(machine, id)
-	if err != nil {
-		t.end()
-		return nil, nil, err
-	}
-	return u, t, nil
-}
-
 // head says how far an upload is.
 func (r *Receiver) head(w http.ResponseWriter, q *http.Request, machine string) error {
-	u, t, err := r.resume(q, machine)
+	u, err := r.resume(machine, path.Base(q.URL.Path))
 	if err != nil {
 		return err
 	}
-	defer t.end()
 	defer u.release()
 	// A client that hears that all has come takes the file for complete.
 	if err := r.settle(u, q); err != nil {
@@ -149,11 +109,10 @@ func (r *Receiver) head(w http.ResponseWriter, q *http.Request, machine string) 
 
 // patch takes a part of an upload.
 func (r *Receiver) patch(w http.ResponseWriter, q *http.Request, machine string) error {
-	u, t, err := r.resume(q, machine)
+	u, err := r.resume(machine, path.Base(q.URL.Path))
 	if err != nil {
 		return err
 	}
-	defer t.end()
 	defer u.release()
 	if u.about().Done {
 		return errComplete
@@ -161,7 +120,7 @@ func (r *Receiver) patch(w http.ResponseWriter, q *http.Request, machine string)
 	if err := u.about().accept(q.Header); err != nil {
 		return err
 	}
-	err = r.takeBody(w, q.Body, u, t)
+	err = r.takeBody(w, q.Body, u)
 	// What came before an error is kept; the client asks how much that is.
 	if err := errors.Join(err, u.save()); err != nil {
 		return err
