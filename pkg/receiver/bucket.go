@@ -15,7 +15,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"net"
 	"net/http"
 	"path"
 	"sync"
@@ -59,7 +58,6 @@ type bucket struct {
 
 const (
 	stateName = "state"
-	markKey   = "Ukdump-Upload" // of the metadata that tells which upload made an object
 	// quickly bounds a request to the store, as clients wait half a minute for us;
 	// slowly one that makes a large object of its parts, for which they wait longer.
 	quickly = 25 * time.Second
@@ -108,20 +106,16 @@ func (b *bucket) close() error {
 }
 
 // wire is the connection to the store. It implements http.RoundTripper.
-type wire struct{ http.Transport }
+type wire struct{ *http.Transport }
 
-func newWire(o *s3.Options) *wire {
-	w := &wire{}
-	w.DialContext = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
-	w.TLSHandshakeTimeout = 10 * time.Second
-	w.TLSClientConfig = o.TLS
+func newWire(o *s3.Options) wire {
+	w := wire{o.Transport()}
 	w.MaxIdleConnsPerHost = 64
-	w.WriteBufferSize = 64 << 10
 	return w
 }
 
 // RoundTrip implements http.RoundTripper.
-func (w *wire) RoundTrip(q *http.Request) (*http.Response, error) {
+func (w wire) RoundTrip(q *http.Request) (*http.Response, error) {
 	answer, err := w.Transport.RoundTrip(q)
 	if err == nil && q.URL.RawQuery != "" { // it is not an object
 		answer.Body = http.MaxBytesReader(nil, answer.Body, maxAnswer)
@@ -137,7 +131,7 @@ func (b *bucket) do(limit time.Duration, f func(ctx context.Context) error) erro
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("%w (%w)", context.Cause(ctx), err)
 	}
-	answer := answerOf(err)
+	answer := s3.AnswerOf(err)
 	switch {
 	case answer.StatusCode == http.StatusPreconditionFailed, answer.Code == "ConditionalRequestConflict":
 		return fmt.Errorf("%w: %w", errChanged, err)
@@ -145,13 +139,6 @@ func (b *bucket) do(limit time.Duration, f func(ctx context.Context) error) erro
 		return fmt.Errorf("%w: %w", fs.ErrNotExist, err)
 	}
 	return err
-}
-
-// answerOf returns the store's answer that made an error; none if it did not
-// answer.
-func answerOf(err error) (answer minio.ErrorResponse) {
-	errors.As(err, &answer)
-	return answer
 }
 
 // checkConditions makes sure that the store knows the conditions by which receivers
@@ -207,7 +194,7 @@ func (b *bucket) remove(keys ...string) {
 func (b *bucket) madeBy(key string) (id string, there bool, err error) {
 	err = b.do(quickly, func(ctx context.Context) error {
 		info, err := b.api.StatObject(ctx, b.name, key, minio.StatObjectOptions{})
-		id = info.UserMetadata[markKey]
+		id = s3.MarkOf(info)
 		return err
 	})
 	if errors.Is(err, fs.ErrNotExist) {

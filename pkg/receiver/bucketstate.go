@@ -8,16 +8,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/ukdump/ukdump/pkg/target/s3"
 )
 
 const (
 	// firstPart is the size of the first parts of an object, in bytes; the store
 	// wants 5 MiB at least. It is also how much of a request is in memory.
 	firstPart = 8 << 20
-	// partsOfSize is how many parts there are of each size before it doubles, and
-	// maxParts how many in all; that is the store's limit.
-	partsOfSize = 2000
-	maxParts    = 10000
 	// maxPieces bounds the pieces of what is not a part yet.
 	maxPieces = 100
 	maxWord   = 1024 // bounds names that the store has made up, in bytes
@@ -25,7 +23,7 @@ const (
 
 // partSize returns the size of a part, of which the first has number 1. An object
 // of up to 16 GiB has parts of 8 MiB, and one of 484 GiB, the most, of 128 MiB.
-func partSize(number int) int64 { return firstPart << ((number - 1) / partsOfSize) }
+func partSize(number int) int64 { return int64(s3.PartSize(firstPart, number)) }
 
 // bucketState is what is known of an upload to a bucket. It is an object, in JSON.
 //
@@ -123,7 +121,7 @@ func (s *bucketState) checkSizes() error {
 }
 
 func (s *bucketState) checkParts() error {
-	ok := s.Next >= 1 && s.Next <= maxParts+1 && (s.Trying == 0 || s.Trying >= 1 && s.Trying == s.Next-1) && len(s.Lost) < s.Next
+	ok := s.Next >= 1 && s.Next <= s3.MaxParts+1 && (s.Trying == 0 || s.Trying >= 1 && s.Trying == s.Next-1) && len(s.Lost) < s.Next
 	for _, number := range s.Lost {
 		ok = ok && number >= 1 && number < s.Next
 	}

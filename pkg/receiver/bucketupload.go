@@ -10,10 +10,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/http"
 	"slices"
 
 	"github.com/minio/minio-go/v7"
+
+	"github.com/ukdump/ukdump/pkg/target/s3"
 )
 
 // bucketUpload is an upload to a bucket, for one request. Offset counts what is in
@@ -135,8 +136,8 @@ func (u *bucketUpload) removePieces(old []piece) {
 
 // putPart makes a part of the pieces and the buffer. The last one may be small.
 func (u *bucketUpload) putPart() error {
-	if u.Next > maxParts {
-		return fmt.Errorf("%w: an object has %d parts at the most", errQuota, maxParts)
+	if u.Next > s3.MaxParts {
+		return fmt.Errorf("%w: an object has %d parts at the most", errQuota, s3.MaxParts)
 	}
 	if err := u.takeNumber(); err != nil {
 		return err
@@ -170,7 +171,7 @@ func (u *bucketUpload) takeNumber() error {
 	next := u.clone()
 	if next.Upload == "" {
 		err := u.b.do(quickly, func(ctx context.Context) (err error) {
-			next.Upload, err = u.b.api.NewMultipartUpload(ctx, u.b.name, u.object(), u.options())
+			next.Upload, err = u.b.api.NewMultipartUpload(ctx, u.b.name, u.object(), s3.Marked(u.ID))
 			return err
 		})
 		if err != nil {
@@ -187,10 +188,6 @@ func (u *bucketUpload) takeNumber() error {
 
 // object returns the key of the file when it is complete.
 func (u *bucketUpload) object() string { return u.b.prefix + u.Path }
-
-func (u *bucketUpload) options() minio.PutObjectOptions {
-	return minio.PutObjectOptions{ContentType: "application/octet-stream", UserMetadata: map[string]string{markKey: u.ID}}
-}
 
 // finish implements upload. All of it has been saved.
 func (u *bucketUpload) finish() error {
@@ -222,12 +219,7 @@ func (u *bucketUpload) create(build func(o minio.PutObjectOptions) error) error 
 	if there, err := u.exists(); err != nil || there {
 		return err
 	}
-	o := u.options()
-	o.SetMatchETagExcept("*")
-	err := build(o)
-	if answerOf(err).StatusCode == http.StatusNotImplemented {
-		err = build(u.options())
-	}
+	err := s3.Create(u.ID, build)
 	if !errors.Is(err, errChanged) && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

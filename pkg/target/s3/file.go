@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"slices"
 	"sync"
@@ -50,7 +49,7 @@ type File struct {
 }
 
 func newFile(ctx context.Context, d *dump, name string) *File {
-	f := &File{dump: d, name: name, mark: rand.Text(), spare: make(chan []byte, 2*partSize(maxParts)/blockSize)}
+	f := &File{dump: d, name: name, mark: rand.Text(), spare: make(chan []byte, 2*partSize(MaxParts)/blockSize)}
 	f.part = newPart(1, !d.store.secure())
 	f.ctx, f.cancel = d.store.bound(ctx)
 	return f
@@ -149,8 +148,8 @@ func (f *File) send() error {
 	if f.begun {
 		return nil
 	}
-	if f.part.number > maxParts {
-		return fmt.Errorf("%s: %w: an object has %d parts at the most", f, target.ErrNoSpace, maxParts)
+	if f.part.number > MaxParts {
+		return fmt.Errorf("%s: %w: an object has %d parts at the most", f, target.ErrNoSpace, MaxParts)
 	}
 	if f.upload == "" {
 		if err := f.begin(); err != nil {
@@ -192,19 +191,11 @@ func (f *File) fail(err error) error {
 	return err
 }
 
-// options returns what goes with the object.
-func (f *File) options() minio.PutObjectOptions {
-	return minio.PutObjectOptions{ContentType: "application/octet-stream", UserMetadata: map[string]string{markKey: f.mark}}
-}
-
-// markKey is the name of the metadata that tells a file's own object from another.
-const markKey = "Ukdump-Upload"
-
 // begin begins an upload in parts.
 func (f *File) begin() error {
 	s := f.dump.store
 	return s.retry(f.ctx, s.quickly, func(ctx context.Context, _ func()) (err error) {
-		f.upload, err = s.api.NewMultipartUpload(ctx, s.o.Bucket, f.key(), f.options())
+		f.upload, err = s.api.NewMultipartUpload(ctx, s.o.Bucket, f.key(), Marked(f.mark))
 		return err
 	})
 }
@@ -294,14 +285,10 @@ func (f *File) sendRest() error {
 // made.
 func (f *File) create(do func(ctx context.Context, moved func(), o minio.PutObjectOptions) error) error {
 	s := f.dump.store
-	o := f.options()
-	o.SetMatchETagExcept("*")
-	err := s.retry(f.ctx, s.slowly, func(ctx context.Context, moved func()) error { return do(ctx, moved, o) })
-	if answerOf(err).StatusCode == http.StatusNotImplemented {
-		o = f.options()
-		err = s.retry(f.ctx, s.slowly, func(ctx context.Context, moved func()) error { return do(ctx, moved, o) })
-	}
-	if errors.Is(err, fs.ErrExist) || answerOf(err).Code == minio.NoSuchUpload {
+	err := Create(f.mark, func(o minio.PutObjectOptions) error {
+		return s.retry(f.ctx, s.slowly, func(ctx context.Context, moved func()) error { return do(ctx, moved, o) })
+	})
+	if errors.Is(err, fs.ErrExist) || AnswerOf(err).Code == minio.NoSuchUpload {
 		if f.stat(f.ctx) == ours {
 			return nil
 		}
@@ -345,7 +332,7 @@ func (f *File) stat(ctx context.Context) int {
 			return err
 		}
 		there = found
-		if info.UserMetadata[markKey] == f.mark {
+		if MarkOf(info) == f.mark {
 			there = ours
 		}
 		return nil
@@ -389,7 +376,7 @@ func (f *File) Abort() error {
 		return s.api.RemoveObject(ctx, s.o.Bucket, key, minio.RemoveObjectOptions{})
 	})
 	return s.retry(ctx, s.quickly, func(ctx context.Context, moved func()) error {
-		return f.putObject(ctx, moved, key, f.options())
+		return f.putObject(ctx, moved, key, Marked(f.mark))
 	})
 }
 

@@ -16,17 +16,13 @@ import (
 const (
 	// firstPart is the size of the first parts, in bytes: the least that S3 takes.
 	firstPart = 5 << 20
-	// maxParts is S3's.
-	maxParts = 10000
-	// partsOfSize is how many parts there are of each size before it doubles.
-	partsOfSize = 2000
 	// blockSize is the size of the buffers that a part is kept in, in bytes.
 	blockSize = 256 << 10
 )
 
 // partSize returns the size of a part, of which the first has number 1. An object
 // of up to 9.7 GiB has parts of 5 MiB, and one of 302 GiB, the most, of 80 MiB.
-func partSize(number int) int { return firstPart << ((number - 1) / partsOfSize) }
+func partSize(number int) int { return PartSize(firstPart, number) }
 
 // ahead returns how much there may be of a part while the one before is kept until
 // the server has it. More of both would be more than a capture kernel has.

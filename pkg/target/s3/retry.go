@@ -46,7 +46,7 @@ func (s *Store) retry(ctx context.Context, quiet time.Duration, do request) erro
 			return fmt.Errorf("%w (%w)", context.Cause(ctx), err)
 		case refused(err):
 			return err
-		case answerOf(err).StatusCode == http.StatusInternalServerError, answerOf(err).StatusCode == http.StatusBadRequest:
+		case AnswerOf(err).StatusCode == http.StatusInternalServerError, AnswerOf(err).StatusCode == http.StatusBadRequest:
 			if answered++; answered == maxAnswered {
 				return err
 			}
@@ -63,7 +63,7 @@ func (s *Store) retry(ctx context.Context, quiet time.Duration, do request) erro
 // once carries out a request, a second time if the clock was wrong.
 func (s *Store) once(ctx context.Context, quiet time.Duration, do request) error {
 	err := watch(ctx, quiet, do)
-	if answerOf(err).Code == minio.RequestTimeTooSkewed && s.o.SetClock != nil {
+	if AnswerOf(err).Code == minio.RequestTimeTooSkewed && s.o.SetClock != nil {
 		if clockErr := s.setClock(); clockErr != nil {
 			return fmt.Errorf("%w; %w", err, clockErr)
 		}
@@ -84,14 +84,6 @@ func (s *Store) setClock() error {
 	return s.o.SetClock(now)
 }
 
-// answerOf returns the server's answer that made an error; none if it did not
-// answer.
-func answerOf(err error) minio.ErrorResponse {
-	var answer minio.ErrorResponse
-	errors.As(err, &answer)
-	return answer
-}
-
 // refused reports whether there is no use in trying again: what the server is, or
 // says, will not change.
 func refused(err error) bool {
@@ -99,7 +91,7 @@ func refused(err error) bool {
 	if errors.As(err, &certificate) || errors.Is(err, target.ErrNoSpace) || errors.Is(err, fs.ErrExist) {
 		return true
 	}
-	answer := answerOf(err)
+	answer := AnswerOf(err)
 	switch answer.StatusCode {
 	case 0, http.StatusInternalServerError, http.StatusRequestTimeout, http.StatusTooManyRequests,
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -116,7 +108,7 @@ func refused(err error) bool {
 
 // meaning adds the sentinels that callers know to answers that mean them.
 func meaning(err error) error {
-	answer := answerOf(err)
+	answer := AnswerOf(err)
 	full := []string{"QuotaExceeded", "StorageFull", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}
 	switch {
 	case err == nil:

@@ -117,7 +117,7 @@ const (
 
 // Open looks whether the bucket answers. Credentials that may not list it will do.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{o: o, wire: newWire(o.TLS), quickly: 30 * time.Second, slowly: 5 * time.Minute, made: map[string]bool{}}
+	s := &Store{o: o, wire: &wire{Transport: o.Transport()}, quickly: 30 * time.Second, slowly: 5 * time.Minute, made: map[string]bool{}}
 	client, err := o.Client(s.wire, 1)
 	if err != nil {
 		return nil, err
@@ -159,6 +159,16 @@ func (o Options) Client(transport http.RoundTripper, tries int) (*minio.Client, 
 	return client, nil
 }
 
+// Transport returns what makes connections to the service.
+func (o Options) Transport() *http.Transport {
+	return &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: connectTime, KeepAlive: connectTime}).DialContext,
+		TLSClientConfig:     o.TLS,
+		TLSHandshakeTimeout: connectTime,
+		WriteBufferSize:     64 << 10,
+	}
+}
+
 func (o Options) credentials() *credentials.Credentials {
 	if o.AccessKey != "" {
 		return credentials.NewStaticV4(o.AccessKey, o.SecretKey, o.SessionToken)
@@ -174,18 +184,9 @@ func (s *Store) secure() bool { return strings.HasPrefix(s.o.Endpoint, "https:")
 
 // wire is the connection to the server. It implements http.RoundTripper.
 type wire struct {
-	http.Transport
+	*http.Transport
 	mu   sync.Mutex
 	date string // of the server's last answer
-}
-
-func newWire(config *tls.Config) *wire {
-	w := &wire{}
-	w.DialContext = (&net.Dialer{Timeout: connectTime, KeepAlive: connectTime}).DialContext
-	w.TLSClientConfig = config
-	w.TLSHandshakeTimeout = connectTime
-	w.WriteBufferSize = 64 << 10
-	return w
 }
 
 // maxAnswer bounds how much of an answer is read, in bytes.
@@ -248,7 +249,7 @@ func (s *Store) exists(prefix string, found *bool) request {
 	return func(ctx context.Context, _ func()) error {
 		for object := range s.api.ListObjectsIter(ctx, s.o.Bucket, o) {
 			*found = object.Err == nil
-			if answerOf(object.Err).Code == minio.AccessDenied {
+			if AnswerOf(object.Err).Code == minio.AccessDenied {
 				return nil
 			}
 			return object.Err

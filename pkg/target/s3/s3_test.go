@@ -240,7 +240,7 @@ func TestParse(t *testing.T) {
 // TestPartSize adds up the parts: the documentation says how large a dump may be.
 func TestPartSize(t *testing.T) {
 	sum := 0
-	for number := 1; number <= maxParts; number++ {
+	for number := 1; number <= MaxParts; number++ {
 		size := partSize(number)
 		if size < 5<<20 || size > 96<<20 {
 			t.Fatalf("part %d has %d bytes", number, size)
