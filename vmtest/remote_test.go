@@ -3,6 +3,7 @@
 package vmtest
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"os/exec"
@@ -58,8 +59,13 @@ type remoteTest struct {
 	trouble string
 	quick   bool     // make test has it; all are in make test-faults
 	next    bool     // the server cannot have the dump: the next target, a disk, gets it
+	smaller bool     // it gets one of level 31
 	log     []string // texts in kdump.log
 }
+
+// again says that the capture kernel saves the same memory to a disk, too: the
+// server's dump has to be the same, byte for byte.
+func (test *remoteTest) again() bool { return !test.next && !test.smaller }
 
 // TestRemote saves dumps across the network, to each kind of server and in spite
 // of each trouble. Without UKDUMP_FAULTS=all only a part of the table is tried.
@@ -76,15 +82,15 @@ func TestRemote(t *testing.T) {
 		{server: SSHServer, trouble: "restarted"},
 		{server: SSHServer, trouble: "link down"},
 		{server: SSHServer, trouble: "stalled"},
-		{server: SSHServer, trouble: "full", log: []string{"no space left", "trying dump level 31"}},
+		{server: SSHServer, trouble: "full", smaller: true, log: []string{"no space left", "trying dump level 31"}},
 
 		{server: NFSServer, trouble: "refused", log: []string{"no such host"}},
 		{server: NFSServer, trouble: "restarted", quick: true},
 		{server: NFSServer, trouble: "link down"},
-		{server: NFSServer, trouble: "full", quick: true, log: []string{"no space left", "trying dump level 31"}},
+		{server: NFSServer, trouble: "full", quick: true, smaller: true, log: []string{"no space left", "trying dump level 31"}},
 
 		{server: PutServer, trouble: "refused", quick: true, log: []string{"no such host", "not the pinned one"}},
-		{server: PutServer, trouble: "restarted", quick: true, log: []string{"dump: failed", "none has taken the dump"}},
+		{server: PutServer, trouble: "restarted", quick: true, smaller: true, log: []string{"dump: failed", "none has taken the dump"}},
 		{server: PutServer, trouble: "link down"},
 		{server: PutServer, trouble: "full", next: true, log: []string{"dump: failed"}},
 
@@ -115,25 +121,29 @@ func (test *remoteTest) run(t *testing.T, k Kernel, root string) {
 		t.Fatal(err)
 	}
 	m := Machine{Kernel: k, Root: root, MemoryMiB: 1024, Virtio: []string{disk}, Args: slices.Concat(Network(NIC{}), trouble.args)}
-	m.Steps = slices.Concat(AttachNetwork(), AttachVirtio("ext4"), p.steps, []string{
+	m.Steps = slices.Concat(AttachNetwork(), AttachVirtio("ext4"), p.steps, hook("hook-again"), []string{
 		"write /etc/kdump.conf " + strings.Join(test.conf(p, trouble.refused), "|"),
-		kdumpctl + "build", kdumpctl + "load", "fill 256", "crash"})
+		// The steps are long, and the line is inherited.
+		kdumpctl + "build", kdumpctl + "load --remove GUEST_STEPS", "fill 256", "crash"})
 	console := crashAmid(t, &m, p, trouble.act)
 	wantSaid(t, console, "ukdump: result=ok ", "ukdump: end action=reboot")
 
 	dump := ""
+	saved := t.TempDir()
+	if err := readExt4(disk, saved); err != nil {
+		t.Fatal(err)
+	}
 	if test.next {
 		wantNoDump(t, p.saved)
-		saved := t.TempDir()
-		if err := readExt4(disk, saved); err != nil {
-			t.Fatal(err)
-		}
 		dump = onlyDump(t, filepath.Join(saved, "var/crash"))
 	} else {
 		dump = wholeDump(t, p.saved)
 	}
 	if _, err := os.Stat(filepath.Join(dump, "vmcore.flat")); err == nil {
 		unflatten(t, k, dump)
+	}
+	if test.again() {
+		wantSame(t, filepath.Join(dump, "vmcore"), filepath.Join(saved, "vmcore"))
 	}
 	checkWhole(t, k, dump)
 	log := readFile(t, filepath.Join(dump, "kdump.log"))
@@ -161,7 +171,18 @@ func (test *remoteTest) conf(p *peer, refused bool) []string {
 	if test.next {
 		conf = append(conf, "target_timeout 1m", "ext4 UUID="+uuid)
 	}
+	if test.again() {
+		conf = append(conf, "extra_modules virtio_blk ext4", "kdump_post /sbin/hook-again", "hook_timeout 5m")
+	}
 	return conf
+}
+
+// wantSame requires that two files have the same bytes.
+func wantSame(t *testing.T, got, want string) {
+	t.Helper()
+	if a, b := mapFile(t, got), mapFile(t, want); !bytes.Equal(a, b) {
+		t.Errorf("%s has %d bytes, which are not the same as the %d in %s", got, len(a), len(b), want)
+	}
 }
 
 // wholeDump returns the only directory of a complete dump. Tries before it may have

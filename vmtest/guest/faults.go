@@ -128,6 +128,7 @@ const (
 	hookSleeps = "hook-sleeps" // for ever
 	hookFloods = "hook-floods" // with lines
 	hookForks  = "hook-forks"  // and leaves a process behind
+	hookAgain  = "hook-again"  // saves the dump once more
 )
 
 // playHook plays the part of a hook, if that is the program's name.
@@ -148,6 +149,12 @@ func playHook(name string) {
 		child.Stdout, child.Stderr = os.Stdout, os.Stderr
 		child.SysProcAttr = &unix.SysProcAttr{Setsid: true}
 		if err := child.Start(); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	case hookAgain:
+		if err := saveAgain(); err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
