@@ -95,7 +95,8 @@ type Server string
 // where they are.
 const (
 	SSHServer    Server = "ssh"
-	NFSServer    Server = "nfs" // at 10.0.2.2
+	NFSServer    Server = "nfs" // at 10.0.2.2, as the next one
+	NFS3Server   Server = "nfs3"
 	PutServer    Server = "put"
 	TusServer    Server = "tus"
 	S3Server     Server = "s3"

@@ -49,7 +49,7 @@ func (p *peer) give(path, text string) {
 // peers start one of a kind until the test ends, or skip. A size, as mount takes
 // it, is that of the file system that the server keeps dumps in.
 var peers = map[Server]func(t *testing.T, size string) *peer{
-	SSHServer: serveSSH, NFSServer: serveNFS, PutServer: servePut, TusServer: serveTus, S3Server: serveS3,
+	SSHServer: serveSSH, NFSServer: serveNFS, NFS3Server: serveNFS3, PutServer: servePut, TusServer: serveTus, S3Server: serveS3,
 }
 
 func serveSSH(t *testing.T, size string) *peer {
@@ -67,9 +67,13 @@ func serveSSH(t *testing.T, size string) *peer {
 	return p
 }
 
-// serveNFS has no server that is wrong: nothing tells one from another.
-func serveNFS(t *testing.T, size string) *peer {
-	p := newPeer(servertest.Ganesha(t, size), "dumps")
+func serveNFS(t *testing.T, size string) *peer { return nfsPeer(servertest.Ganesha(t, size)) }
+
+func serveNFS3(t *testing.T, size string) *peer { return nfsPeer(servertest.Ganesha3(t, size)) }
+
+// nfsPeer has no server that is wrong: nothing tells one from another.
+func nfsPeer(s *servertest.Server) *peer {
+	p := newPeer(s, "dumps")
 	p.target = []string{"nfs 10.0.2.2:/srv", "path /dumps"}
 	return p
 }

@@ -88,6 +88,7 @@ func TestRemote(t *testing.T) {
 		{server: NFSServer, trouble: "restarted", quick: true},
 		{server: NFSServer, trouble: "link down"},
 		{server: NFSServer, trouble: "full", quick: true, smaller: true, log: []string{"no space left", "trying dump level 31"}},
+		{server: NFS3Server, trouble: "restarted"},
 
 		{server: PutServer, trouble: "refused", quick: true, log: []string{"no such host", "not the pinned one"}},
 		{server: PutServer, trouble: "restarted", quick: true, smaller: true, log: []string{"dump: failed", "none has taken the dump"}},

@@ -37,24 +37,55 @@ http {
 	return s
 }
 
-const nfsPort = 2049
+// The ports that NFS has, and the portmapper by which version 3 finds the rest.
+const (
+	nfsPort = 2049
+	mapPort = 111
+)
 
 // Ganesha is an NFS server in user space, on the port that NFS has, as addresses of
-// exports have none. It exports its store as /srv.
+// exports have none. It exports its store as /srv, by version 4.
 func Ganesha(t testing.TB, size string) *Server {
+	t.Helper()
+	return ganesha(t, size, 4)
+}
+
+// Ganesha3 is the same by version 3 alone. It needs rpcbind, which it starts if this
+// machine has none that runs.
+func Ganesha3(t testing.TB, size string) *Server {
+	t.Helper()
+	if !taken(mapPort) {
+		portmapper := New(t, "")
+		portmapper.Port = mapPort
+		portmapper.Run(t, "rpcbind", "-f") // Debian: rpcbind, which nfs-ganesha depends on
+	}
+	return ganesha(t, size, 3)
+}
+
+func ganesha(t testing.TB, size string, version int) *Server {
 	t.Helper()
 	s := New(t, size)
 	s.Port = nfsPort
 	awaitPort(t, nfsPort)
 	s.Write(t, "conf", `
-NFS_Core_Param { NFS_Port = %d; Protocols = 4; Bind_addr = 127.0.0.1; Enable_NLM = false; Enable_RQUOTA = false; Enable_UDP = false; }
-NFSv4 { RecoveryRoot = %q; Grace_Period = 5; Lease_Lifetime = 10; Minor_Versions = 1, 2; Only_Numeric_Owners = true; }
-EXPORT { Export_Id = 1; Path = %q; Pseudo = /srv; Access_Type = RW; Squash = No_Root_Squash; SecType = sys;
-	Protocols = 4; Transports = TCP; FSAL { Name = VFS; } }
-`, nfsPort, s.Path("recovery"), s.Store)
+NFS_Core_Param { NFS_Port = %[1]d; Protocols = %[2]d; Bind_addr = 127.0.0.1; Mount_Path_Pseudo = true;
+	Enable_NLM = false; Enable_RQUOTA = false; Enable_UDP = false; }
+NFSv4 { RecoveryRoot = %[3]q; Grace_Period = 5; Lease_Lifetime = 10; Minor_Versions = 1, 2; Only_Numeric_Owners = true; }
+EXPORT { Export_Id = 1; Path = %[4]q; Pseudo = /srv; Access_Type = RW; Squash = No_Root_Squash; SecType = sys;
+	Protocols = %[2]d; Transports = TCP; FSAL { Name = VFS; } }
+`, nfsPort, version, s.Path("recovery"), s.Store)
 	// Debian: nfs-ganesha, nfs-ganesha-vfs
 	s.Run(t, "ganesha.nfsd", "-F", "-f", s.Path("conf"), "-L", "STDERR", "-p", s.Path("pid"))
 	return s
+}
+
+// taken reports whether somebody on this machine takes connections at the port.
+func taken(port int) bool {
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err == nil {
+		conn.Close()
+	}
+	return err == nil
 }
 
 // awaitPort waits until nobody has the port, which a test of another package may.
