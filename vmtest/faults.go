@@ -99,6 +99,7 @@ const (
 	NFS3Server   Server = "nfs3"
 	PutServer    Server = "put"
 	TusServer    Server = "tus"
+	BucketServer Server = "bucket" // tus, and an object store behind it
 	S3Server     Server = "s3"
 	SilentServer Server = "silent" // on NFS's port of 10.0.2.100; takes connections, and says nothing
 )

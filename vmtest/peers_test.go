@@ -10,6 +10,9 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
 	"github.com/ukdump/ukdump/pkg/target/s3/s3test"
 	"github.com/ukdump/ukdump/pkg/target/servertest"
 	"github.com/ukdump/ukdump/pkg/target/ssh/sshdtest"
@@ -25,6 +28,9 @@ type peer struct {
 	wrong  []string // the same for whoever expects another server there
 	steps  []string // that give the machine the files of these lines
 	saved  string   // where the directories of dumps are
+	// fetch, if not nil, has a client of the server fetch these directories, and
+	// returns where they are then.
+	fetch func(*testing.T) string
 }
 
 // server is what can happen to a server.
@@ -49,7 +55,7 @@ func (p *peer) give(path, text string) {
 // peers start one of a kind until the test ends, or skip. A size, as mount takes
 // it, is that of the file system that the server keeps dumps in.
 var peers = map[Server]func(t *testing.T, size string) *peer{
-	SSHServer: serveSSH, NFSServer: serveNFS, NFS3Server: serveNFS3, PutServer: servePut, TusServer: serveTus, S3Server: serveS3,
+	SSHServer: serveSSH, NFSServer: serveNFS, NFS3Server: serveNFS3, PutServer: servePut, TusServer: serveTus, BucketServer: serveBucket, S3Server: serveS3,
 }
 
 func serveSSH(t *testing.T, size string) *peer {
@@ -91,12 +97,31 @@ var otherPin = "sha256//" + base64.StdEncoding.EncodeToString(make([]byte, 32))
 
 // serveTus has our kdumprecv.
 func serveTus(t *testing.T, size string) *peer {
-	s, other := servertest.New(t, size), servertest.New(t, "")
+	s := servertest.New(t, size)
+	return receiverPeer(t, s, "web1", "--dir", s.Store, "--keep-free", "1M")
+}
+
+// serveBucket has kdumprecv in front of an object store, the store of which is the
+// one that the test looks at. One that is started again knows no more than any other
+// receiver in front of this bucket.
+func serveBucket(t *testing.T, size string) *peer {
+	s := servertest.New(t, size)
+	store := s3test.New(t, s.Store)
+	s.Write(t, "credentials", s3test.Credentials)
+	p := receiverPeer(t, s, s3test.Bucket+"/fleet/web1", "--bucket", "http://"+store.Address()+"/"+s3test.Bucket+"/fleet",
+		"--s3-credentials", s.Path("credentials"))
+	p.fetch = func(t *testing.T) string { return fetchBucket(t, store, "fleet/web1/") }
+	return p
+}
+
+// receiverPeer starts kdumprecv. Its dumps are below the store of s.
+func receiverPeer(t *testing.T, s *servertest.Server, dumps string, args ...string) *peer {
+	other := servertest.New(t, "")
 	token, line, _ := strings.Cut(output(t, ukdump(t), "kdumprecv", "token", "web1"), "\n")
 	s.Write(t, "tokens", "%s", line)
-	s.Run(t, ukdump(t), "kdumprecv", "--listen", s.Address(), "--dir", s.Store, "--keep-free", "1M",
-		"--cert", s.Path("cert.pem"), "--key", s.Path("key.pem"), "--tokens", s.Path("tokens"))
-	p := newPeer(s, "web1")
+	s.Run(t, append([]string{ukdump(t), "kdumprecv", "--listen", s.Address(),
+		"--cert", s.Path("cert.pem"), "--key", s.Path("key.pem"), "--tokens", s.Path("tokens")}, args...)...)
+	p := newPeer(s, dumps)
 	p.give("/root/ca", readFile(t, s.Path("cert.pem")))
 	p.give("/root/others", readFile(t, other.Path("cert.pem")))
 	p.give("/root/token", token)
@@ -105,6 +130,27 @@ func serveTus(t *testing.T, size string) *peer {
 	}
 	p.target, p.wrong = lines("/root/ca"), lines("/root/others")
 	return p
+}
+
+// fetchBucket has another client fetch the objects with the prefix, to a directory
+// that is returned.
+func fetchBucket(t *testing.T, store *s3test.Server, prefix string) string {
+	t.Helper()
+	client, err := minio.New(store.Address(), &minio.Options{Creds: credentials.NewStaticV4(s3test.Access, s3test.Secret, "")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for object := range client.ListObjects(t.Context(), s3test.Bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
+		name := strings.TrimPrefix(object.Key, prefix)
+		if object.Err != nil || !filepath.IsLocal(name) {
+			t.Fatalf("%q in the bucket, %v", object.Key, object.Err)
+		}
+		if err := client.FGetObject(t.Context(), s3test.Bucket, object.Key, filepath.Join(dir, name), minio.GetObjectOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 func serveS3(t *testing.T, size string) *peer {

@@ -99,6 +99,9 @@ func TestRemote(t *testing.T) {
 		{server: TusServer, trouble: "restarted", quick: true},
 		{server: TusServer, trouble: "link down"},
 		{server: TusServer, trouble: "full", next: true, log: []string{"dump: failed", "507"}},
+		{server: BucketServer, trouble: "refused", log: []string{"no such host", "certificate signed by unknown authority"}},
+		{server: BucketServer, trouble: "restarted", quick: true},
+		{server: BucketServer, trouble: "link down"},
 
 		{server: S3Server, trouble: "refused", log: []string{"no such host", "not the pinned one"}},
 		{server: S3Server, trouble: "restarted"},
@@ -138,7 +141,11 @@ func (test *remoteTest) run(t *testing.T, k Kernel, root string) {
 		wantNoDump(t, p.saved)
 		dump = onlyDump(t, filepath.Join(saved, "var/crash"))
 	} else {
-		dump = wholeDump(t, p.saved)
+		from := p.saved
+		if p.fetch != nil {
+			from = p.fetch(t)
+		}
+		dump = wholeDump(t, from)
 	}
 	if _, err := os.Stat(filepath.Join(dump, "vmcore.flat")); err == nil {
 		unflatten(t, k, dump)
