@@ -63,6 +63,17 @@ func (c *Console) Find(text string) (Line, bool) {
 	return Line{}, false
 }
 
+// guest returns what the guest program said.
+func (c *Console) guest() string {
+	var all strings.Builder
+	for _, line := range c.Lines {
+		if strings.Contains(line.Text, "guest: ") {
+			all.WriteString(line.Text + "\n")
+		}
+	}
+	return all.String()
+}
+
 // Run starts the machine and waits for its end: the capture kernel's reboot, a
 // power off, or the deadline, which is an error. The console is returned in any
 // case.
@@ -85,7 +96,7 @@ func (m *Machine) run() (*Console, error) {
 		// Software emulation: on many machines, /dev/kvm is there and guests hang.
 		command = "qemu-system-x86_64 -accel tcg,thread=multi"
 	}
-	console, start := &Console{}, time.Now()
+	console, start, deadline := &Console{}, time.Now(), or(m.Deadline, 5*time.Minute)
 	started := make(chan *qemu.VM, 1)
 	fns := []qemu.Fn{
 		qemu.WithQEMUCommand(command),
@@ -104,7 +115,7 @@ func (m *Machine) run() (*Console, error) {
 			"-device", "nvme-ns,bus=nvme0,nsid=1,drive=root"),
 		// QEMU ends where the machine would reboot.
 		qemu.HaltOnKernelPanic(),
-		qemu.WithVMTimeout(or(m.Deadline, 5*time.Minute)),
+		qemu.WithVMTimeout(deadline),
 		qemu.LogSerialByLine(func(text string) {
 			console.Lines = append(console.Lines, Line{time.Since(start), text})
 			console.begun = console.begun || strings.Contains(text, "Run /") || strings.Contains(text, "guest: ")
@@ -142,6 +153,9 @@ func (m *Machine) run() (*Console, error) {
 	started <- vm
 	err = vm.Wait()
 	console.Ended = time.Since(start)
+	if err != nil && console.Ended >= deadline {
+		err = fmt.Errorf("no end within %v: %w", deadline, err)
+	}
 	if failed, found := console.Find("guest: FAILED"); found && err == nil {
 		err = fmt.Errorf("the machine says: %s", failed.Text)
 	}

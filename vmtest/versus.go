@@ -3,13 +3,10 @@
 package vmtest
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -52,6 +49,8 @@ func Ukdump(codec string) Rival {
 const (
 	rivalImage = "boot/busybox.img"
 	logSaved   = "rival: log saved"
+	// rivalFailed is said of makedumpfile.
+	rivalFailed = "rival: makedumpfile failed"
 )
 
 // Busybox is an initramfs with busybox and makedumpfile, made for this machine:
@@ -89,10 +88,13 @@ if [ "$SAVE_LOG" ]; then
 	busybox sync
 	echo "<5>` + logSaved + `" >/dev/kmsg
 fi
-makedumpfile --message-level 4 $COLLECT -d 31 /proc/vmcore vmcore-incomplete || echo "<3>rival: FAILED" >/dev/kmsg
-busybox sync
-busybox mv vmcore-incomplete vmcore
-busybox sync
+if makedumpfile --message-level 4 $COLLECT -d 31 /proc/vmcore vmcore-incomplete; then
+	busybox sync
+	busybox mv vmcore-incomplete vmcore
+	busybox sync
+else
+	echo "<3>` + rivalFailed + `" >/dev/kmsg
+fi
 busybox reboot -f
 `
 
@@ -113,7 +115,7 @@ var versusFiles = map[string]string{
 	"etc/fstab": "UUID=" + TargetUUID + " /var/crash ext4 defaults 0 0\n",
 	"etc/default/kdump-tools": "USE_KDUMP=1\nKDUMP_KERNEL=/var/lib/kdump/vmlinuz\nKDUMP_INITRD=/var/lib/kdump/initrd.img\n" +
 		"KDUMP_COREDIR=/var/crash\n" +
-		"KDUMP_CMDLINE=\"console=ttyS0 loglevel=7 root=PARTUUID=6b64756d-01 rw init=/lib/systemd/systemd\"\n",
+		"KDUMP_CMDLINE=\"console=ttyS0 loglevel=7 panic=10 root=PARTUUID=6b64756d-01 rw init=/lib/systemd/systemd\"\n",
 }
 
 // versusRoot is the name of that root file system.
@@ -174,7 +176,7 @@ func makeKdumpInitrd(k Kernel, root, to string) (time.Duration, error) {
 		"/bin/cp /etc/kdump/sysctl.conf /var/lib/kdump/latest_sysctls-"+k.Release) // else it makes it again
 	console, err := m.Run()
 	if err != nil {
-		return 0, fmt.Errorf("%w\n%s", err, console.Guest())
+		return 0, fmt.Errorf("%w\n%s", err, console.guest())
 	}
 	took, err := stepTook(console, hook)
 	if err != nil {
@@ -184,30 +186,6 @@ func makeKdumpInitrd(k Kernel, root, to string) (time.Duration, error) {
 		return 0, err
 	}
 	return took, readExt4(disk, to)
-}
-
-var saidTook = regexp.MustCompile(`took ([0-9.]+) s$`)
-
-// stepTook returns how long the machine says that a program, with the beginning
-// of its arguments, took.
-func stepTook(console *Console, step string) (time.Duration, error) {
-	line, found := console.Find("guest: $ " + step)
-	took := saidTook.FindStringSubmatch(line.Text)
-	if !found || took == nil {
-		return 0, fmt.Errorf("the machine does not say how long %s took", step)
-	}
-	return time.ParseDuration(took[1] + "s")
-}
-
-// Guest returns what the guest program said.
-func (c *Console) Guest() string {
-	var all strings.Builder
-	for _, line := range c.Lines {
-		if strings.Contains(line.Text, "guest: ") {
-			all.WriteString(line.Text + "\n")
-		}
-	}
-	return all.String()
 }
 
 // makeBusyboxImage makes the initramfs of Busybox.
@@ -277,142 +255,4 @@ func writeImage(path string, records []cpio.Record) error {
 		return err
 	}
 	return run("zstd", "-q", "-19", file.Name(), "-o", path)
-}
-
-// Capture is what a rival did after a crash.
-type Capture struct {
-	// User is how long it took from the start of the capture kernel's user space
-	// to the reboot, Log until the kernel log was saved, 0 if it is not.
-	User, Log time.Duration
-	// CPU is what the emulator used of the host's CPUs in User. What else the
-	// host does matters less to it.
-	CPU time.Duration
-	// Bytes is how long the dump is.
-	Bytes int64
-	// Phases are what ukdump's run spent its time with, in its order.
-	Phases []Phase
-	// Build is how long kdumpctl build took.
-	Build time.Duration
-	// Console is what the machine said.
-	Console *Console
-}
-
-// Phase is a phase of ukdump's run and how long it took.
-type Phase struct {
-	Name string
-	Took time.Duration
-}
-
-// keepFree has the kernel count free pages as free. Those in the lists of its
-// CPUs do not look free, and how many they are differs by megabytes from crash to
-// crash.
-const keepFree = "write /proc/sys/vm/percpu_pagelist_high_fraction 100000"
-
-// Race crashes a machine with the rival armed and that much memory for the
-// capture kernel, and returns what was measured. The root is MakeVersusRoot's.
-// Something else than a complete dump is an error.
-func (r Rival) Race(k Kernel, root, crashkernel string) (*Capture, error) {
-	dir, err := os.MkdirTemp("", "versus-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	disk := filepath.Join(dir, "disk")
-	if err := MakeDisk(disk, "ext4", "1G", "-q", "-U", TargetUUID); err != nil {
-		return nil, err
-	}
-	// The kernel says at this level when it starts user space.
-	m := Machine{Kernel: k, Root: root, Virtio: []string{disk}, Crashkernel: crashkernel, Append: "loglevel=7"}
-	m.Steps = slices.Concat(AttachVirtio("ext4"), r.Arm, []string{keepFree, "fill 768", "crash"})
-	pid := filepath.Join(dir, "pid")
-	m.Args = []string{"-pidfile", pid}
-	var used []time.Duration // by the emulator when each line came
-	m.Print = func(string) { used = append(used, cpuTime(pid)) }
-	c := &Capture{}
-	if c.Console, err = m.Run(); err != nil {
-		return c, err
-	}
-	files := filepath.Join(dir, "files")
-	if err := os.Mkdir(files, 0o700); err != nil {
-		return c, err
-	}
-	if err := readExt4(disk, files); err != nil {
-		return c, err
-	}
-	return c, r.measure(c, used, files)
-}
-
-// cpuTime returns the CPU time that a process has used, 0 once it has ended.
-func cpuTime(pidFile string) time.Duration {
-	pid, _ := os.ReadFile(pidFile)
-	text, _ := os.ReadFile("/proc/" + strings.TrimSpace(string(pid)) + "/stat")
-	_, text, _ = bytes.Cut(text, []byte(") ")) // behind the name, which may have anything
-	var ticks time.Duration
-	if fields := strings.Fields(string(text)); len(fields) > 12 {
-		for _, field := range fields[11:13] { // in user mode, and in the kernel
-			n, _ := strconv.Atoi(field)
-			ticks += time.Duration(n)
-		}
-	}
-	return ticks * time.Second / 100
-}
-
-// measure fills in what the console and the files on the disk tell.
-func (r Rival) measure(c *Capture, used []time.Duration, files string) error {
-	start, started := c.Console.Find("Run /init as init process")
-	end, ended := c.Console.Find("reboot: Restarting system")
-	if !started || !ended {
-		return fmt.Errorf("%s: the capture kernel did not start, or not reboot", r.Name)
-	}
-	c.User = since(start, end)
-	c.CPU = slices.Max(used) - used[slices.Index(c.Console.Lines, start)]
-	if r.LogSaved != "" {
-		saved, found := c.Console.Find(r.LogSaved)
-		if !found {
-			return fmt.Errorf("%s: the kernel log was not saved", r.Name)
-		}
-		c.Log = since(start, saved)
-	}
-	if ours, found := c.Console.Find("ukdump: start "); found {
-		c.Phases = phases(c.Console, since(start, ours))
-		c.Build, _ = stepTook(c.Console, kdumpctl+"build")
-	}
-	dumps, err := filepath.Glob(filepath.Join(files, r.Dump))
-	if err != nil || len(dumps) != 1 {
-		return fmt.Errorf("%s: there are %d dumps on the disk, want one (%v)", r.Name, len(dumps), err)
-	}
-	info, err := os.Stat(dumps[0])
-	if err != nil {
-		return err
-	}
-	c.Bytes = info.Size()
-	return run(filepath.Join(Build, "ukdump"), "dumpinfo", "--verify", dumps[0])
-}
-
-var saidWhen = regexp.MustCompile(`^\[ *([0-9.]+)\]`)
-
-// since returns the time between two lines of the same kernel, by its own clock:
-// the console is behind when much is said.
-func since(a, b Line) time.Duration {
-	var at [2]float64
-	for i, line := range []Line{a, b} {
-		if said := saidWhen.FindStringSubmatch(line.Text); said != nil {
-			at[i], _ = strconv.ParseFloat(said[1], 64)
-		}
-	}
-	return time.Duration((at[1] - at[0]) * float64(time.Second))
-}
-
-var saidPhase = regexp.MustCompile(`ukdump: ([a-z]+): done in ([0-9.]+)s`)
-
-// phases returns the phases that ukdump says, after what came before the first.
-func phases(console *Console, before time.Duration) []Phase {
-	all := []Phase{{"start", before}}
-	for _, line := range console.Lines {
-		if said := saidPhase.FindStringSubmatch(line.Text); said != nil {
-			seconds, _ := strconv.ParseFloat(said[2], 64)
-			all = append(all, Phase{said[1], time.Duration(seconds * float64(time.Second))})
-		}
-	}
-	return all
 }
