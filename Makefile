@@ -152,7 +152,7 @@ bench-targets: build
 	vmtest/fetch root bookworm
 	$(MAKE) cores SUITES=bookworm
 	CGO_ENABLED=0 $(GO) build -o build/benchmark ./vmtest/bench
-	build/benchmark -parts targets,nfs -mark 'make bench-targets' $(BENCH)
+	build/benchmark -parts targets,nfs $(BENCH)
 
 bench-vm: build
 	vmtest/setup $(NEEDS_TEST) debootstrap:debootstrap
@@ -161,7 +161,7 @@ bench-vm: build
 	vmtest/fetch kernel bookworm
 	vmtest/fetch root bookworm
 	CGO_ENABLED=0 $(GO) build -o build/benchmark ./vmtest/bench
-	build/benchmark -parts capture,smallest -mark 'make bench-vm' $(BENCH)
+	build/benchmark -parts capture,smallest -runs 3 $(BENCH)
 
 # go test fuzzes one target of one package at a time.
 fuzz:

@@ -4,10 +4,10 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/ukdump/ukdump/vmtest"
@@ -16,134 +16,151 @@ import (
 // reservation is what all rivals work with in the comparison.
 const reservation = "256M"
 
-// contest is a machine, and what was measured in it.
+// contest is the machine that all rivals crash.
 type contest struct {
 	kernel vmtest.Kernel
 	root   string
 	hook   time.Duration // how long kdump-tools took to make its initramfs
-	// captures are those of a rival with a codec, one a round.
-	captures map[heat][]*vmtest.Capture
 }
 
-// heat is a rival, by its name, that compresses with a codec.
-type heat struct{ rival, codec string }
-
-func newContest() (*contest, error) {
+// newContest makes the machine for all parts that need it, once.
+func (b *bench) newContest() (*contest, error) {
+	if b.contest != nil {
+		return b.contest, nil
+	}
 	k, err := vmtest.FindKernel("bookworm")
 	if err != nil {
 		return nil, err
 	}
+	fmt.Fprintln(os.Stderr, "making the machine's root file system")
 	root, hook, err := vmtest.MakeVersusRoot(k)
-	return &contest{kernel: k, root: root, hook: hook, captures: map[heat][]*vmtest.Capture{}}, err
+	if err != nil {
+		return nil, err
+	}
+	b.contest = &contest{k, root, hook}
+	return b.contest, nil
 }
 
-// rivals returns who can compress with the codec, ukdump first.
-func rivals(codec string) []vmtest.Rival {
-	all := []vmtest.Rival{vmtest.Ukdump(codec), vmtest.Busybox(codec, true), vmtest.Busybox(codec, false)}
-	if codec == "zlib" {
-		all = append(all, vmtest.KdumpTools())
+// race crashes a machine with the rival armed, and says how it went.
+func (c *contest) race(r vmtest.Rival, crashkernel string) (*vmtest.Capture, error) {
+	began := time.Now()
+	capture, err := r.Race(c.kernel, c.root, crashkernel)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s, %s: %v", r.Name, crashkernel, err)
+	} else {
+		fmt.Fprintf(os.Stderr, "%s, %s: %.2f s, %.2f s of CPU, dump of %.1f MB",
+			r.Name, crashkernel, capture.User.Seconds(), capture.CPU.Seconds(), float64(capture.Bytes)/1e6)
 	}
-	return all
+	fmt.Fprintf(os.Stderr, " (%.0f s in all)\n", time.Since(began).Seconds())
+	return capture, err
+}
+
+// heat is a rival that compresses with a codec, and what was measured of it.
+type heat struct {
+	codec    string
+	rival    vmtest.Rival
+	captures []*vmtest.Capture // those that succeeded
+	samples  []sample          // one a round, in which nothing is a number if that failed
+}
+
+// heats returns all who compete, by codec. Of each codec the first are we; the
+// first of all and the last are how we and kdump-tools are installed.
+func heats() (all []*heat) {
+	for _, codec := range []string{"zstd", "lzo", "zlib"} {
+		for _, r := range []vmtest.Rival{vmtest.Ukdump(codec), vmtest.Busybox(codec, true), vmtest.Busybox(codec, false)} {
+			all = append(all, &heat{codec: codec, rival: r})
+		}
+	}
+	return append(all, &heat{codec: "zlib", rival: vmtest.KdumpTools()})
+}
+
+// captureFigures are the columns of the table of captures.
+var captureFigures = figures{
+	{"user space s", wall.of}, {"CPU s of QEMU", cpu.of},
+	{"log saved after s", func(s sample) float64 { return s.Log }}, {"dump MB", output.of},
 }
 
 // capture crashes machines with ukdump and others armed, in turn.
 func (b *bench) capture() ([]*table, error) {
-	c, err := newContest()
+	c, err := b.newContest()
 	if err != nil {
 		return nil, err
 	}
-	codecs := []string{"zstd", "lzo", "zlib"}
-	for range b.runs {
-		for _, codec := range codecs {
-			for _, r := range rivals(codec) {
-				capture, err := r.Race(c.kernel, c.root, reservation)
-				if err != nil {
-					return nil, fmt.Errorf("%s, %s: %w", r.Name, codec, err)
-				}
-				fmt.Fprintf(os.Stderr, "%s, %s: %.2f s, %.2f s of CPU\n", r.Name, codec, capture.User.Seconds(), capture.CPU.Seconds())
-				c.captures[heat{r.Name, codec}] = append(c.captures[heat{r.Name, codec}], capture)
-			}
-		}
-	}
-	build, err := b.build(c)
-	return []*table{c.compare(codecs), c.phases("zstd"), build}, err
-}
-
-// aspects are the figures of a capture.
-var aspects = []func(*vmtest.Capture) float64{
-	func(c *vmtest.Capture) float64 { return c.User.Seconds() },
-	func(c *vmtest.Capture) float64 { return c.CPU.Seconds() },
-	func(c *vmtest.Capture) float64 { return c.Log.Seconds() },
-	func(c *vmtest.Capture) float64 { return float64(c.Bytes) / 1e6 },
-}
-
-// compare returns the table of all that was measured, and of how ukdump compares.
-func (c *contest) compare(codecs []string) *table {
 	t := &table{
 		Title:   "Capture kernel, crashkernel=" + reservation + ", level-31 dump of 2 GiB to ext4",
-		Columns: []string{"user space s", "CPU s of QEMU", "kernel log saved after s", "dump MB"},
+		Columns: captureFigures.names(),
 	}
 	t.note("User space is all from the kernel's start of PID 1 to its reboot")
-	compare := func(label string, a, b heat) {
-		var ratios []spread
-		for _, of := range aspects {
-			ratios = append(ratios, ratio(c.captures[a], c.captures[b], of))
-		}
-		t.add(label, ratios)
-	}
-	for _, codec := range codecs {
-		ours := heat{vmtest.Ukdump(codec).Name, codec}
-		for _, r := range rivals(codec) {
-			theirs := heat{r.Name, codec}
-			var figures []spread
-			for _, of := range aspects {
-				figures = append(figures, spreadOver(c.captures[theirs], of))
-			}
-			t.add(codec+", "+r.Name, figures)
-			if theirs != ours {
-				compare("ukdump / "+r.Name, ours, theirs)
+	heats := heats()
+	for round := range b.runs {
+		for _, h := range heats {
+			if err := h.run(c); err != nil {
+				t.note("%s: %s, run %d: %v", h.codec, h.rival.Name, round+1, err)
 			}
 		}
 	}
-	compare("as installed: ukdump with zstd / kdump-tools with zlib",
-		heat{vmtest.Ukdump("zstd").Name, "zstd"}, heat{vmtest.KdumpTools().Name, "zlib"})
-	return t
+	addHeats(t, heats)
+	images, err := b.images(c, heats)
+	return []*table{t, phases(heats[0]), images}, err
 }
 
-func spreadOver(captures []*vmtest.Capture, of func(*vmtest.Capture) float64) spread {
-	var figures []float64
-	for _, c := range captures {
-		figures = append(figures, of(c))
+// run is one round of the heat.
+func (h *heat) run(c *contest) error {
+	capture, err := c.race(h.rival, reservation)
+	if err != nil {
+		nan := math.NaN()
+		h.samples = append(h.samples, sample{Wall: nan, CPU: nan, Log: nan, Size: nan})
+		return err
 	}
-	return spreadOf(figures)
+	log := math.NaN()
+	if h.rival.LogSaved != "" {
+		log = capture.Log.Seconds()
+	}
+	h.captures = append(h.captures, capture)
+	h.samples = append(h.samples, sample{
+		Wall: capture.User.Seconds(), CPU: capture.CPU.Seconds(), Log: log, Size: float64(capture.Bytes) / 1e6,
+	})
+	return nil
 }
 
-// ratio returns the figures of a by those of b of the same round; none if b has
-// none.
-func ratio(a, b []*vmtest.Capture, of func(*vmtest.Capture) float64) spread {
-	var figures []float64
-	for i := range b {
-		if of(b[i]) != 0 {
-			figures = append(figures, of(a[i])/of(b[i]))
+// addHeats adds what was measured, and how ukdump compares.
+func addHeats(t *table, heats []*heat) {
+	var ours *heat
+	for _, h := range heats {
+		t.add(h.codec+": "+h.rival.Name, captureFigures.row(h.samples))
+		if ours == nil || ours.codec != h.codec {
+			ours = h
+			continue
 		}
+		t.add(h.codec+": ukdump / that", captureFigures.ratios(ours.samples, h.samples))
 	}
-	return spreadOf(figures)
+	t.add("as installed: ukdump with zstd / kdump-tools with zlib",
+		captureFigures.ratios(heats[0].samples, heats[len(heats)-1].samples))
 }
 
 // phases returns the table of what ukdump spent its time with.
-func (c *contest) phases(codec string) *table {
-	t := &table{Title: "Phases of ukdump's run, " + codec, Columns: []string{"s"}}
+func phases(h *heat) *table {
+	t := &table{Title: "Phases of ukdump's run, " + h.codec, Columns: []string{"s"}}
 	t.note("Start is from the kernel's start of PID 1 to its first line; the others are explained in pkg/capture")
-	captures := c.captures[heat{vmtest.Ukdump(codec).Name, codec}]
-	for i, phase := range captures[0].Phases {
-		t.add(phase.Name, []spread{spreadOver(captures, func(c *vmtest.Capture) float64 { return c.Phases[i].Took.Seconds() })})
+	var names []string
+	took := map[string][]float64{}
+	for _, c := range h.captures {
+		for _, phase := range c.Phases {
+			if took[phase.Name] == nil {
+				names = append(names, phase.Name)
+			}
+			took[phase.Name] = append(took[phase.Name], phase.Took.Seconds())
+		}
+	}
+	for _, name := range names {
+		t.add(name, []spread{spreadOf(took[name]...)})
 	}
 	return t
 }
 
-// build returns the table of how long images take to make.
-func (b *bench) build(c *contest) (*table, error) {
-	var here []float64
+// images returns the table of how long images take to make.
+func (b *bench) images(c *contest, heats []*heat) (*table, error) {
+	var here, there []float64
 	for range max(b.runs, 5) {
 		took, err := timeBuild(c.kernel)
 		if err != nil {
@@ -151,16 +168,17 @@ func (b *bench) build(c *contest) (*table, error) {
 		}
 		here = append(here, took.Seconds())
 	}
-	var machine []*vmtest.Capture
-	for heat, captures := range c.captures {
-		if heat.rival == vmtest.Ukdump(heat.codec).Name {
-			machine = append(machine, captures...)
+	for _, h := range heats {
+		for _, capture := range h.captures {
+			if capture.Build != 0 {
+				there = append(there, capture.Build.Seconds())
+			}
 		}
 	}
 	t := &table{Title: "Making an image for an ext4 target on a virtio disk", Columns: []string{"s"}}
-	t.add("kdumpctl build, on this machine", []spread{spreadOf(here)})
-	t.add("kdumpctl build, in the emulated machine", []spread{spreadOver(machine, func(c *vmtest.Capture) float64 { return c.Build.Seconds() })})
-	t.add("kdump-tools' hook, there", []spread{spreadOf([]float64{c.hook.Seconds()})})
+	t.add("kdumpctl build, on this machine", []spread{spreadOf(here...)})
+	t.add("kdumpctl build, in the emulated machine", []spread{spreadOf(there...)})
+	t.add("kdump-tools' hook, there", []spread{spreadOf(c.hook.Seconds())})
 	return t, nil
 }
 
@@ -183,29 +201,4 @@ func timeBuild(k vmtest.Kernel) (time.Duration, error) {
 		return 0, fmt.Errorf("kdumpctl build: %w\n%s", err, out)
 	}
 	return time.Since(began), nil
-}
-
-// reservations are tried for the smallest that works, in MiB.
-var reservations = []int{192, 160, 144, 128, 112, 104, 96, 88, 80, 76, 72, 68, 64}
-
-// smallest finds out how little memory suffices.
-func (b *bench) smallest() ([]*table, error) {
-	c, err := newContest()
-	if err != nil {
-		return nil, err
-	}
-	t := &table{Title: "The smallest crashkernel= with which the dump succeeds", Columns: []string{"MiB"}}
-	for _, r := range []vmtest.Rival{vmtest.Ukdump("zstd"), vmtest.Busybox("zstd", true), vmtest.KdumpTools()} {
-		works := 0
-		for _, size := range reservations {
-			if _, err := r.Race(c.kernel, c.root, fmt.Sprintf("%dM", size)); err != nil {
-				fmt.Fprintf(os.Stderr, "%s with %d MiB: %v\n", r.Name, size, err)
-				break
-			}
-			works = size
-		}
-		t.add(r.Name, []spread{spreadOf([]float64{float64(works)})})
-	}
-	t.note("Tried: %d", slices.Sorted(slices.Values(reservations)))
-	return []*table{t}, nil
 }

@@ -168,16 +168,10 @@ func (b *bench) addDumps(t *table, core string, c codec, programs []program) err
 	}
 	t.add(c.name+": ratio, 1 thread", dumpFigures.ratios(ours1.samples, theirs1.samples))
 	best := theirs1
-	if theirs2.failed == nil && theirs2.samples[0].Wall < spreadOf(walls(theirs1.samples)).Median {
+	median := func(e *entry) float64 { return figures{wall}.row(e.samples)[0].Median }
+	if theirs2.failed == nil && median(theirs2) < median(theirs1) {
 		best = theirs2
 	}
 	t.add(c.name+": ratio, 2 threads to its best", dumpFigures.ratios(ours2.samples, best.samples))
 	return nil
-}
-
-func walls(samples []sample) (w []float64) {
-	for _, s := range samples {
-		w = append(w, s.Wall)
-	}
-	return w
 }

@@ -13,30 +13,39 @@ import (
 // filterTable measures how long it takes to find and sort all struct pages of
 // the core, in this process: without its start and without a dump.
 func (b *bench) filterTable(title, path string) (*table, error) {
-	t := &table{Title: title, Columns: []string{"wall s", "CPU s", "CPU ns a page"}}
 	core, err := vmcore.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer core.Close()
-	for _, threads := range []int{1, 2} {
-		var wall, cpu, each []float64
-		for round := range b.runs + 1 {
-			start, before := time.Now(), cpuTime()
-			pages, err := filter(core, threads)
-			if err != nil {
-				return nil, err
-			}
-			took, used := time.Since(start).Seconds(), (cpuTime() - before).Seconds()
-			if round == 0 {
-				continue // it reads the disk
-			}
-			wall, cpu = append(wall, took), append(cpu, used)
-			each = append(each, used*1e9/float64(pages.RAM.Count()))
+	t := &table{Title: title, Columns: []string{"wall s", "CPU s", "CPU ns a page"}}
+	for i, label := range []string{"ukdump", "ukdump, 2 threads"} {
+		samples, pages, err := filterRuns(core, i+1, b.runs)
+		if err != nil {
+			return nil, err
 		}
-		t.add([...]string{1: "ukdump", 2: "ukdump, 2 threads"}[threads], []spread{spreadOf(wall), spreadOf(cpu), spreadOf(each)})
+		row := figures{wall, cpu}.row(samples)
+		t.add(label, append(row, row[1].by(float64(pages)/1e9)))
 	}
 	return t, nil
+}
+
+// filterRuns filters the core, once to have it read from the disk and then that
+// many times, and returns what the latter took and how many pages the core has.
+func filterRuns(core *vmcore.Core, threads, runs int) (samples []sample, pages uint64, err error) {
+	for round := range runs + 1 {
+		start, before := time.Now(), cpuTime()
+		selection, err := filter(core, threads)
+		if err != nil {
+			return nil, 0, err
+		}
+		s := sample{Wall: time.Since(start).Seconds(), CPU: (cpuTime() - before).Seconds()}
+		if round > 0 {
+			samples = append(samples, s)
+		}
+		pages = selection.RAM.Count()
+	}
+	return samples, pages, nil
 }
 
 // cpuTime returns the CPU time that this process has had.

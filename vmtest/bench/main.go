@@ -19,6 +19,7 @@ type bench struct {
 	runs     int
 	out      string
 	programs []string // makedumpfiles, the best first
+	contest  *contest // made by the first part that needs it
 }
 
 func main() {
@@ -35,8 +36,7 @@ func run() error {
 	parts := flag.String("parts", "real,terabyte,scaling", "what to measure; targets starts servers, capture and smallest machines")
 	programs := flag.String("makedumpfile", "", "a further makedumpfile, for codecs that Debian's lack")
 	asJSON := flag.Bool("json", false, "print for machines")
-	doc := flag.String("doc", "", "also put the tables into this Markdown file, between its marks")
-	mark := flag.String("mark", "make bench", "which marks")
+	doc := flag.String("doc", "", "also put the tables of each part into this Markdown file, between its marks")
 	flag.Parse()
 
 	tools := filepath.Join(vmtest.Build, "tools", "makedumpfile-")
@@ -56,15 +56,15 @@ func run() error {
 				t.print(os.Stdout)
 			}
 		}
+		if *doc != "" {
+			if err := putInto(*doc, part, more); err != nil {
+				return err
+			}
+		}
 		tables = append(tables, more...)
 	}
 	if *asJSON {
-		if err := printJSON(os.Stdout, tables); err != nil {
-			return err
-		}
-	}
-	if *doc != "" {
-		return putInto(*doc, *mark, tables)
+		return printJSON(os.Stdout, tables)
 	}
 	return nil
 }

@@ -35,8 +35,9 @@ func (t *table) add(label string, figures []spread) {
 	t.Lines = append(t.Lines, line{label, figures})
 }
 
+// note adds a sentence, of one line, to what stands below the table.
 func (t *table) note(format string, args ...any) {
-	t.Notes = append(t.Notes, fmt.Sprintf(format, args...))
+	t.Notes = append(t.Notes, strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " "))
 }
 
 // print writes the table as text.
@@ -75,10 +76,10 @@ func (t *table) markdown(w io.Writer) {
 	fmt.Fprintln(w)
 }
 
-// putInto puts the tables into the Markdown file at path, between the marks of
-// that name, and says where they come from.
-func putInto(path, mark string, tables []*table) error {
-	beginMark, endMark := "<!-- "+mark+": begin -->\n", "<!-- "+mark+": end -->\n"
+// putInto puts the tables of a part into the Markdown file at path, between the
+// marks of that part, and says where they come from.
+func putInto(path, part string, tables []*table) error {
+	beginMark, endMark := "<!-- bench "+part+": begin -->\n", "<!-- bench "+part+": end -->\n"
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
@@ -89,10 +90,11 @@ func putInto(path, mark string, tables []*table) error {
 		return fmt.Errorf("%s: no lines %q and %q", path, beginMark, endMark)
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s%s\n%s, on %s.\n\n", before, beginMark, time.Now().Format("2 January 2006"), machine())
+	b.WriteString(before + beginMark + "\n")
 	for _, t := range tables {
 		t.markdown(&b)
 	}
+	fmt.Fprintf(&b, "Measured on %s, with %s.\n\n", time.Now().Format("2 January 2006"), machine())
 	b.WriteString(endMark + after)
 	return os.WriteFile(path, b.Bytes(), 0o644)
 }

@@ -5,7 +5,8 @@ package main
 import (
 	"fmt"
 	"os"
-	"time"
+
+	"github.com/ukdump/ukdump/pkg/vmcore"
 )
 
 // scaling measures made-up cores of machines from 64 GiB to 4 TiB: filtered in
@@ -34,36 +35,27 @@ func (b *bench) scale(size uint64) ([]spread, error) {
 	if size != 1<<40 { // that one is measured more often than by this
 		defer os.Remove(path)
 	}
-	var filter, dump, rss []float64
-	for round := range min(b.runs, 3) + 1 {
-		f, err := b.filterOnce(path, 1)
-		if err != nil {
-			return nil, err
-		}
+	runs := min(b.runs, 3)
+	core, err := vmcore.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer core.Close()
+	filtered, _, err := filterRuns(core, 1, runs)
+	if err != nil {
+		return nil, err
+	}
+	var dumped []sample
+	for range runs {
 		command := append(ours().command, "-F", "-l", "-d", "31", "--num-threads", "1", "--message-level", "0", path)
-		d, err := measure(command, "")
+		s, err := measure(command, "")
 		if err != nil {
 			return nil, err
 		}
-		if round == 0 {
-			continue // it reads the disk
-		}
-		filter, dump, rss = append(filter, f.CPU), append(dump, d.CPU), append(rss, d.RSS)
+		dumped = append(dumped, s)
 	}
 	tib := float64(size) / (1 << 40)
-	bitmaps := 2 * tib * (1 << 40) / pageSize / 8 / (1 << 20)
-	return []spread{
-		spreadOf(filter), spreadOf(filter).by(tib), spreadOf(dump), spreadOf(dump).by(tib), spreadOf(rss), spreadOf([]float64{bitmaps}),
-	}, nil
-}
-
-// filterOnce filters the core at path in this process.
-func (b *bench) filterOnce(path string, threads int) (sample, error) {
-	start, before := time.Now(), cpuTime()
-	core, _, err := choosePages(path, threads)
-	if err != nil {
-		return sample{}, err
-	}
-	s := sample{Wall: time.Since(start).Seconds(), CPU: (cpuTime() - before).Seconds()}
-	return s, core.Close()
+	bitmaps := 2 * float64(size) / pageSize / 8 / (1 << 20)
+	filter, dump := figures{cpu}.row(filtered)[0], figures{cpu, rss}.row(dumped)
+	return []spread{filter, filter.by(tib), dump[0], dump[0].by(tib), dump[1], spreadOf(bitmaps)}, nil
 }

@@ -4,17 +4,20 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 )
 
 // spread is the median of several figures, with the least and the greatest.
 type spread struct{ Median, Min, Max float64 }
 
-func spreadOf(figures []float64) spread {
-	if len(figures) == 0 {
+// spreadOf returns the spread of the figures that are known: what could not be
+// measured is not a number, nor what is divided by it or by zero.
+func spreadOf(figures ...float64) spread {
+	s := slices.DeleteFunc(slices.Sorted(slices.Values(figures)), func(f float64) bool { return math.IsNaN(f) || math.IsInf(f, 0) })
+	if len(s) == 0 {
 		return spread{}
 	}
-	s := slices.Sorted(slices.Values(figures))
 	return spread{(s[(len(s)-1)/2] + s[len(s)/2]) / 2, s[0], s[len(s)-1]}
 }
 
@@ -81,7 +84,7 @@ func (fs figures) row(samples []sample) (row []spread) {
 		for _, s := range samples {
 			all = append(all, f.of(s))
 		}
-		row = append(row, spreadOf(all))
+		row = append(row, spreadOf(all...))
 	}
 	return row
 }
@@ -92,11 +95,9 @@ func (fs figures) ratios(a, b []sample) (row []spread) {
 	for _, f := range fs {
 		var all []float64
 		for i := range min(len(a), len(b)) {
-			if f.of(b[i]) != 0 {
-				all = append(all, f.of(a[i])/f.of(b[i]))
-			}
+			all = append(all, f.of(a[i])/f.of(b[i]))
 		}
-		row = append(row, spreadOf(all))
+		row = append(row, spreadOf(all...))
 	}
 	return row
 }
