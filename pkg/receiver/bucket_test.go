@@ -87,7 +87,8 @@ func noise(n int) []byte {
 	return data
 }
 
-// chunk is how much the capture kernel sends with a request.
+// chunk is how much the tests send with a request: less than the capture kernel, so
+// that there are more pieces.
 const chunk = 2 << 20
 
 // TestReceivers sends a file in chunks, each to another receiver.

@@ -97,13 +97,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s.ctx, s.close = context.WithCancel(context.Background())
 	s.client = &http.Client{
 		Transport: &http.Transport{
-			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-				c, err := (&net.Dialer{Timeout: connectTime}).DialContext(ctx, network, address)
-				if err != nil {
-					return nil, err
-				}
-				return conn{c}, nil
-			},
+			DialContext:         (&net.Dialer{Timeout: connectTime}).DialContext,
 			TLSClientConfig:     o.TLS,
 			TLSHandshakeTimeout: connectTime,
 			MaxIdleConnsPerHost: 2,
