@@ -40,7 +40,7 @@ export UKDUMP_TEST_SUITES = $(SUITES)
 NEEDS_DEMO = qemu-system-x86_64:qemu-system-x86 depmod:kmod mkfs.ext4:e2fsprogs xz:xz-utils \
 	/usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
 NEEDS_TEST = $(NEEDS_DEMO) mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs mkfs.vfat:dosfstools gcc:gcc make:make \
-	/usr/include/string.h:libc6-dev lz4:lz4 zstd:zstd cpio:cpio busybox:busybox python3:python3 age:age curl:curl \
+	/usr/include/string.h:libc6-dev lz4:lz4 zstd:zstd cpio:cpio busybox:busybox python3:python3 age:age curl:curl xxhsum:xxhash \
 	openssl:openssl ssh-keygen:openssh-client /usr/sbin/sshd:openssh-server nginx:nginx-light ip:iproute2 \
 	ganesha.nfsd:nfs-ganesha /usr/lib/$(MULTIARCH)/ganesha/libfsalvfs.so:nfs-ganesha-vfs \
 	dnsmasq:dnsmasq-base radvd:radvd /usr/share/OVMF/OVMF_CODE.fd:ovmf /usr/lib/$(MULTIARCH)/libelf.so.1:libelf1 \

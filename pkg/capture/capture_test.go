@@ -4,7 +4,6 @@ package capture
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -259,7 +258,7 @@ func TestDamagedImage(t *testing.T) {
 	files := map[string]string{"/good.ko": "good", "/changed.ko": "bad"}
 	var entries []manifest.Entry
 	for _, name := range []string{"/good.ko", "/changed.ko", "/missing", "/kdump.conf"} {
-		entries = append(entries, manifest.Entry{Path: name, Sum: sha256.Sum256([]byte("good"))})
+		entries = append(entries, manifest.Entry{Path: name, Sum: manifest.Sum([]byte("good"))})
 		if text, ok := files[name]; ok {
 			if err := os.WriteFile(m.root+name, []byte(text), 0o600); err != nil {
 				t.Fatal(err)

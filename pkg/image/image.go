@@ -21,7 +21,6 @@ package image
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"io"
 	"os"
@@ -204,7 +203,7 @@ func (s Spec) files() ([]file, error) {
 
 	var entries []manifest.Entry
 	for _, f := range files {
-		entries = append(entries, manifest.Entry{Path: f.path, Sum: sha256.Sum256(f.data)})
+		entries = append(entries, manifest.Entry{Path: f.path, Sum: manifest.Sum(f.data)})
 	}
 	var b bytes.Buffer
 	if err := manifest.Write(&b, entries); err != nil {
