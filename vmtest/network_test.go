@@ -121,13 +121,16 @@ func TestNetwork(t *testing.T) {
 			}
 			conf := strings.Replace(strings.Join(append(p.target, "machine tested", test.conf), "|"), "10.0.2.2", test.host, 1)
 			m.Steps = slices.Concat(test.steps, p.steps, []string{"write /etc/kdump.conf " + conf,
-				kdumpctl + "build" + test.build, kdumpctl + "load", "fill 128", "crash"})
+				kdumpctl + "build" + test.build, kdumpctl + "load", kdumpctl + "status", "fill 128", "crash"})
 			console, err := m.Run()
 			logConsole(t, console)
 			if err != nil {
 				t.Fatalf("the machine did not end by itself: %v", err)
 			}
 			wantSaid(t, console, append(test.want, "ukdump: result=ok ")...)
+			if line, found := console.Find("not as the image has it"); found {
+				t.Errorf("kdumpctl status says of an image that was just built: %s", line.Text)
+			}
 			if dumps := glob(t, filepath.Join(p.saved, "*/vmcore")); len(dumps) != 1 {
 				t.Errorf("the server has the dumps %q, want one", dumps)
 			}

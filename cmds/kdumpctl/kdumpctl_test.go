@@ -18,6 +18,7 @@ import (
 	"github.com/ukdump/ukdump/pkg/config"
 	"github.com/ukdump/ukdump/pkg/image"
 	"github.com/ukdump/ukdump/pkg/kexec"
+	"github.com/ukdump/ukdump/pkg/netconf"
 )
 
 // kdumpctl runs the applet.
@@ -295,6 +296,37 @@ func TestStatus(t *testing.T) {
 	for _, want := range []string{"reserved   nothing: add crashkernel=", "armed      no", "image      x does not exist\n"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("status of nothing prints %q, want %q in it", &text, want)
+		}
+	}
+}
+
+// TestStatusNetwork has images with plans of the network: one that is not true of this
+// machine, to which loopback leads to itself, and one for any machine.
+func TestStatusNetwork(t *testing.T) {
+	for _, test := range []struct{ plan, want string }{
+		{"link eth9 mac 52:54:00:00:00:01\naddress eth9 192.0.2.7/24\n", "127.0.0.2 is this machine"},
+		{"link any\ndhcp4 any\n", ""},
+		{"link", "network:1: link: "},
+		{"", ""},
+	} {
+		spec := image.Spec{Init: staticELF(), Config: []byte("nfs 127.0.0.2:/srv\n")}
+		if test.plan != "" {
+			spec.Files = []image.File{{Path: netconf.Path, Data: []byte(test.plan)}}
+		}
+		path := filepath.Join(t.TempDir(), "image")
+		if err := image.WriteFile(path, spec, image.Gzip); err != nil {
+			t.Fatal(err)
+		}
+		img, err := readImageStatus(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text bytes.Buffer
+		(&status{Image: img}).print(&text)
+		_, line, found := strings.Cut(text.String(), "\nnetwork    not as the image has it, build and load it again: ")
+		line, _, _ = strings.Cut(line, "\n")
+		if found != (test.want != "") || !strings.Contains(line, test.want) {
+			t.Errorf("the plan %q: status prints %q, want %q in the line about it", test.plan, &text, test.want)
 		}
 	}
 }

@@ -25,19 +25,9 @@ const lookupTime = 30 * time.Second
 // planNetwork returns how the capture kernel is to bring up the network; nil if
 // nothing in the configuration needs it to.
 func (o *buildOptions) planNetwork(cfg *config.Config, stderr io.Writer) (*netconf.Plan, error) {
-	peers := slices.Clone(cfg.FenceNodes)
-	for _, t := range cfg.Targets {
-		if !t.OverNetwork() {
-			continue
-		}
-		host, err := hostOf(t)
-		if err != nil {
-			return nil, err
-		}
-		peers = append(peers, host)
-	}
-	if len(peers) == 0 {
-		return nil, nil
+	peers, err := peersOf(cfg)
+	if err != nil || len(peers) == 0 {
+		return nil, err
 	}
 	if !o.thisMachine() {
 		return netconf.ForAny(cfg.Network)
@@ -51,6 +41,42 @@ func (o *buildOptions) planNetwork(cfg *config.Config, stderr io.Writer) (*netco
 		return nil, fmt.Errorf("finding out how the targets are reached: %w (network in %s can say it)", err, config.Path)
 	}
 	return plan, nil
+}
+
+// peersOf returns the names and addresses of those that the capture kernel talks to.
+func peersOf(cfg *config.Config) ([]string, error) {
+	peers := slices.Clone(cfg.FenceNodes)
+	for _, t := range cfg.Targets {
+		if !t.OverNetwork() {
+			continue
+		}
+		host, err := hostOf(t)
+		if err != nil {
+			return nil, err
+		}
+		peers = append(peers, host)
+	}
+	return peers, nil
+}
+
+// networkChange returns what is not as in the plan of the network that an image with
+// the configuration has; "" if it has none, or if that is still true of this machine.
+func networkChange(cfg *config.Config, plan []byte) string {
+	p, err := netconf.Parse(netconf.Path, string(plan))
+	if err != nil {
+		return err.Error()
+	}
+	peers, err := peersOf(cfg)
+	if err != nil || len(peers) == 0 {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lookupTime)
+	defer cancel()
+	change, err := p.Stale(ctx, cfg.Network, peers)
+	if err != nil {
+		return err.Error()
+	}
+	return change
 }
 
 // hostOf returns the name or address of a target's server.

@@ -14,12 +14,14 @@ import (
 	"github.com/ukdump/ukdump/pkg/config"
 	"github.com/ukdump/ukdump/pkg/image"
 	"github.com/ukdump/ukdump/pkg/kexec"
+	"github.com/ukdump/ukdump/pkg/netconf"
 )
 
 const statusHelp = `usage: kdumpctl status [--initrd FILE] [--json]
 
 Says how much memory is reserved, whether a capture kernel is armed, and what
-the image would do: where a dump would go and what would be in it.
+the image would do: where a dump would go and what would be in it. It says so
+if this machine has another network by now than the image was built for.
 
   --initrd FILE  the image to look at (/var/lib/ukdump/initrd-RELEASE.img for
                  the running kernel)
@@ -52,6 +54,8 @@ type imageStatus struct {
 	Collector     string         `json:"core_collector"`
 	FinalAction   string         `json:"final_action"`
 	FailureAction string         `json:"failure_action"`
+	// NetworkChange says what has changed since the image was built for this machine.
+	NetworkChange string `json:"network_change,omitempty"`
 }
 
 // targetStatus is a target that the image has.
@@ -127,6 +131,9 @@ func readImageStatus(path string) (*imageStatus, error) {
 		Collector:   strings.Join(cfg.CoreCollector, " "),
 		FinalAction: string(cfg.FinalAction), FailureAction: string(cfg.FailureAction),
 	}
+	if plan := img.File(netconf.Path); plan != nil {
+		st.NetworkChange = networkChange(cfg, plan)
+	}
 	for _, t := range cfg.Targets {
 		st.Targets = append(st.Targets, targetStatus{t.Kind, t.Address, t.Dir})
 	}
@@ -159,6 +166,9 @@ func (st *status) print(w io.Writer) {
 			label = "or"
 		}
 		fmt.Fprintf(w, "%-10s %s %s, directory %s\n", label, t.Kind, t.Address, t.Directory)
+	}
+	if img.NetworkChange != "" {
+		fmt.Fprintf(w, "network    not as the image has it, build and load it again: %s\n", img.NetworkChange)
 	}
 	fmt.Fprintf(w, "collector  %s\n", img.Collector)
 	fmt.Fprintf(w, "then       %s; without a dump %s\n", img.FinalAction, img.FailureAction)

@@ -29,7 +29,12 @@ type Image struct {
 	// they belong to; "" if there are none.
 	Modules []kmod.Entry
 	Release string
+
+	files []file
 }
+
+// File returns the contents of a file in the image, nil if there is none.
+func (img *Image) File(path string) []byte { return find(img.files, path) }
 
 // Part sums up the files of one kind.
 type Part struct {
@@ -82,7 +87,7 @@ func read(r io.Reader) (*Image, error) {
 		return nil, err
 	}
 
-	img := &Image{Compression: compression, Config: find(files, config.Path)}
+	img := &Image{Compression: compression, Config: find(files, config.Path), files: files}
 	for _, list := range []string{kmod.EarlyListPath, kmod.ListPath} {
 		entries, err := kmod.ParseList(bytes.NewReader(find(files, list)))
 		if err != nil {

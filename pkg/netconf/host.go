@@ -5,6 +5,7 @@
 package netconf
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -42,6 +43,52 @@ func ForHost(ctx context.Context, lines []string, peers []string, log func(strin
 		given.Servers, given.Search = servers, append(given.Search, search...)
 	}
 	return given, nil
+}
+
+// Stale returns a statement of the plan, which ForHost has made of these lines and
+// peers, that is not true of this machine any more, or else one that is missing; "" if
+// there is none. It looks up no names: they have the addresses that they had. A plan
+// that is not of this machine in particular is never stale.
+func (p *Plan) Stale(ctx context.Context, lines []string, peers []string) (string, error) {
+	if anywhere, err := ForAny(lines); err != nil || anywhere == nil || anywhere.Text() == p.Text() {
+		return "", err
+	}
+	now, err := ForHost(ctx, lines, p.addresses(peers), func(string) {})
+	if err != nil {
+		return "", err
+	}
+	was, is := (&Plan{Links: p.Links}).Text(), (&Plan{Links: now.Links}).Text()
+	return cmp.Or(missing(was, is), missing(is, was)), nil
+}
+
+// addresses returns those that the plan was made of: of the peers, and of the servers
+// that look up names.
+func (p *Plan) addresses(peers []string) (addrs []string) {
+	for _, peer := range peers {
+		if _, err := netip.ParseAddr(peer); err == nil {
+			addrs = append(addrs, peer)
+		}
+		for _, h := range p.Hosts {
+			if h.Name == peer {
+				addrs = append(addrs, h.Addr.String())
+			}
+		}
+	}
+	for _, server := range p.Servers {
+		addrs = append(addrs, server.String())
+	}
+	return addrs
+}
+
+// missing returns the first line of text that other lacks.
+func missing(text, other string) string {
+	there := strings.Split(other, "\n")
+	for line := range strings.SplitSeq(text, "\n") {
+		if !slices.Contains(there, line) {
+			return line
+		}
+	}
+	return ""
 }
 
 // ForAny returns the plan for a machine that is not known: what the lines say, by

@@ -201,3 +201,53 @@ func TestForHost(t *testing.T) {
 		t.Errorf("ForHost says %q", said)
 	}
 }
+
+// TestStale changes the network after a plan was made.
+func TestStale(t *testing.T) {
+	if !inSpace(t) {
+		return
+	}
+	twoNets(t)
+	writeFile(t, hostsPath, "203.0.113.9 nas\n")
+	writeFile(t, resolvPath, "nameserver 192.0.2.1\n")
+	for _, test := range []struct {
+		lines, change []string
+		want          string
+	}{
+		{nil, []string{"address add 203.0.113.77/24 dev eth1", "route add 198.51.100.128/25 via 203.0.113.2 dev eth1"}, ""}, // not the way to a peer
+		{nil, []string{"route replace default via 203.0.113.3 dev eth1 metric 200 mtu 1300"}, "route eth1 default4 via 203.0.113.1 metric 200 mtu 1300"},
+		{nil, []string{"link set eth0 mtu 1500"}, "link eth0 mac " + mac1 + " mtu 1400"},
+		{nil, []string{"route add 192.0.2.1/32 via 192.0.2.2 dev eth0"}, "route eth0 192.0.2.1/32 via 192.0.2.2"},
+		{[]string{"eth1 dhcp"}, []string{"address del 203.0.113.7/24 dev eth1"}, ""}, // which the plan does not have
+		{[]string{"any dhcp"}, nil, ""},
+	} {
+		plan, err := ForHost(t.Context(), test.lines, []string{"nas"}, func(string) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stale := func() string {
+			stale, err := plan.Stale(t.Context(), test.lines, []string{"nas"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return stale
+		}
+		if got := stale(); got != "" {
+			t.Errorf("%q: Stale() = %q before anything has changed", test.lines, got)
+		}
+		for _, args := range test.change {
+			ip(t, args)
+		}
+		if got := stale(); got != test.want {
+			t.Errorf("after %q: Stale() = %q, want %q", test.change, got, test.want)
+		}
+	}
+	plan, err := ForHost(t.Context(), nil, []string{"192.0.2.9"}, func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ip(t, "link set eth0 down")
+	if stale, err := plan.Stale(t.Context(), nil, []string{"192.0.2.9"}); err == nil || !strings.Contains(err.Error(), "192.0.2.9") {
+		t.Errorf("without a route, Stale() = %q, %v, want an error that names the peer", stale, err)
+	}
+}
