@@ -175,8 +175,10 @@ func (r *run) step(p phase, s state) state {
 	switch {
 	case !ended:
 		r.log.giveUp("%s: gave up after %.3fs: %v", p.name, took, context.Cause(ctx))
+		s.hung = true
 		return s
 	case o.err != nil:
+		o.state.hung = o.state.hung || errors.Is(context.Cause(ctx), errStall)
 		r.log.giveUp("%s: failed after %.3fs: %v", p.name, took, o.err)
 	default:
 		r.log.printf("%s: done in %.3fs", p.name, took)

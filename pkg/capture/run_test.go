@@ -159,6 +159,41 @@ func TestStall(t *testing.T) {
 	})
 }
 
+// TestHung has targets end that are well, or that have kept the run waiting.
+func TestHung(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		defer close(release)
+		wait := func(ctx context.Context, _ *run, s state) (state, error) {
+			<-ctx.Done()
+			return s, context.Cause(ctx)
+		}
+		deaf := func(_ context.Context, _ *run, s state) (state, error) {
+			<-release
+			return s, nil
+		}
+		minute, hour := within(time.Minute), within(time.Hour)
+		for _, test := range []struct {
+			phase phase
+			want  time.Duration
+		}{
+			{phase{limit: hour, do: func(_ context.Context, _ *run, s state) (state, error) { return s, errors.New("full") }}, 20 * time.Second},
+			{phase{limit: minute, do: wait}, 20 * time.Second},
+			{phase{limit: minute, do: deaf}, 5 * time.Second},
+			{phase{limit: hour, stall: minute, do: wait}, 5 * time.Second},
+			{phase{limit: hour, stall: minute, do: deaf}, 5 * time.Second},
+		} {
+			r, console := testRun(machine{})
+			s := r.carryOut([]phase{test.phase}, state{deadline: 24 * time.Hour})
+			began := time.Now()
+			r.carryOut([]phase{{limit: leaving()[0].limit, do: wait}}, s)
+			if got := time.Since(began); got != test.want {
+				t.Errorf("the end of a target has %v, want %v after\n%s", got, test.want, console)
+			}
+		}
+	})
+}
+
 // TestDeadline has a run whose time is over before it begins: only its last
 // phases get any.
 func TestDeadline(t *testing.T) {

@@ -30,6 +30,9 @@ type site struct {
 	// textsOnly says that of a damaged log only the texts are.
 	textsOnly bool
 	dump      dumpResult
+	// hung says that a phase was left behind, or that nothing moved in it: the target
+	// may be dead.
+	hung bool
 }
 
 // worth orders sites by what is saved there.
@@ -147,14 +150,23 @@ func targetPhases(t config.Target) []phase {
 // reporting returns what is done when a target has all that it gets but for
 // kdump.log.
 func reporting() []phase {
-	return []phase{{name: "report", limit: within(20 * time.Second), needs: []string{"directory"}, when: wantsReport, last: true, do: saveReport}}
+	return []phase{{name: "report", limit: endTime, needs: []string{"directory"}, when: wantsReport, last: true, do: saveReport}}
+}
+
+// endTime bounds what ends with a target. One that has kept the run waiting already is
+// not to do so once more, as the next one has less and less time.
+func endTime(s state) time.Duration {
+	if s.hung {
+		return 5 * time.Second
+	}
+	return 20 * time.Second
 }
 
 func wantsReport(s state) bool { return hasStore(s) && wantsFiles(s) }
 
 // leaving returns what is done before the next target, and in the end.
 func leaving() []phase {
-	return []phase{{name: "close", limit: within(20 * time.Second), when: hasStore, last: true, do: closeStore}}
+	return []phase{{name: "close", limit: endTime, when: hasStore, last: true, do: closeStore}}
 }
 
 func wantsKeep(s state) bool { return s.Keep > 0 && s.dump.complete }
