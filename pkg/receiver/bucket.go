@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/md5"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -33,11 +34,12 @@ import (
 //
 // An object cannot be written at several places, so a flattened dump stays one.
 //
-// Any number of receivers may have the same bucket. Nothing about an upload is kept
-// in one of them from one request to the next: it is in its state, which is
-// replaced on condition that nobody else has done so meanwhile. What no state names
-// does not exist. So of two receivers that both have a request for an upload, the
-// first to save what it has wins, and the other one's client is told to ask again.
+// Any number of receivers may have the same bucket. All that is known of an upload
+// is in its state, which is replaced on condition that nobody else has done so
+// meanwhile. What no state names does not exist. So of two receivers that both have
+// a request for an upload, the first to save what it has wins, and the other one's
+// client is told to ask again. A receiver that remembers an upload need not read
+// what it has written itself; if others have gone on with it, it does not win.
 type bucket struct {
 	api    minio.Core
 	name   string
@@ -52,8 +54,9 @@ type bucket struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
-	mu     sync.Mutex
-	latest survey
+	mu         sync.Mutex
+	latest     survey
+	remembered map[string]*bucketUpload // some, by their slots
 }
 
 const (
@@ -67,6 +70,9 @@ const (
 	// what is in pieces; in bytes.
 	maxState  = 256 << 10
 	maxAnswer = 8 << 20
+	// maxRemembered bounds the uploads that are remembered, each of which may have
+	// as much in memory as a request.
+	maxRemembered = 32
 )
 
 var (
@@ -81,7 +87,8 @@ func openBucket(o Options, q *quota) (*bucket, error) {
 		return nil, err
 	}
 	b := &bucket{api: minio.Core{Client: client}, name: o.Bucket.Bucket, prefix: o.Bucket.Prefix, log: o.Log, quota: q,
-		limits: uploadLimits{o.MaxUploads, o.MachineUploads}, expire: o.Expire}
+		limits: uploadLimits{o.MaxUploads, o.MachineUploads}, expire: o.Expire,
+		remembered: map[string]*bucketUpload{}}
 	if b.prefix != "" {
 		b.prefix += "/"
 	}
@@ -163,31 +170,39 @@ func (b *bucket) checkConditions() error {
 // put writes an object if there is one with that tag, or none, and returns the new
 // tag.
 func (b *bucket) put(key string, text []byte, etag string) (newTag string, err error) {
-	o := minio.PutObjectOptions{ContentType: "application/json"}
+	sum := sha256.Sum256(text)
+	o := minio.PutObjectOptions{ContentType: "application/json", DisableContentSha256: true} // it has one
 	if etag == "" {
 		o.SetMatchETagExcept("*")
 	} else {
 		o.SetMatchETag(etag)
 	}
 	err = b.do(quickly, func(ctx context.Context) error {
-		info, err := b.api.PutObject(ctx, b.name, key, bytes.NewReader(text), int64(len(text)), "", "", o)
+		info, err := b.api.PutObject(ctx, b.name, key, bytes.NewReader(text), int64(len(text)), "", hex.EncodeToString(sum[:]), o)
 		newTag = info.ETag
 		return err
 	})
 	return newTag, err
 }
 
-// remove removes objects that nothing names any more. What is left if that fails is
-// found again when it is old.
-func (b *bucket) remove(keys ...string) {
-	for _, key := range keys {
-		err := b.do(quickly, func(ctx context.Context) error {
-			return b.api.RemoveObject(ctx, b.name, key, minio.RemoveObjectOptions{})
-		})
-		if err != nil {
-			b.log.Warn("an object stays behind", "key", key, "error", err)
-		}
+// remove removes an object that nothing names any more. If that fails, it is found
+// again when it is old.
+func (b *bucket) remove(key string) {
+	err := b.do(quickly, func(ctx context.Context) error {
+		return b.api.RemoveObject(ctx, b.name, key, minio.RemoveObjectOptions{})
+	})
+	if err != nil {
+		b.log.Warn("an object stays behind", "key", key, "error", err)
 	}
+}
+
+// removePieces removes pieces of the upload of a slot.
+func (b *bucket) removePieces(slot string, old []piece) {
+	var removing sync.WaitGroup
+	for _, p := range old {
+		removing.Go(func() { b.remove(b.key(slot, p.Name)) })
+	}
+	removing.Wait()
 }
 
 // madeBy returns which upload has made the object, and whether there is one.
@@ -350,10 +365,13 @@ func (b *bucket) ended(machine string) {
 }
 
 // resume implements store.
-func (b *bucket) resume(machine, id string) (upload, error) {
+func (b *bucket) resume(machine, id string, offset int64) (upload, error) {
 	slot, err := slotOf(id)
 	if err != nil {
 		return nil, err
+	}
+	if u := b.recall(slot); u != nil && u.ID == id && u.Machine == machine && u.Offset == offset {
+		return u, nil
 	}
 	s, etag, err := b.load(slot)
 	switch {
@@ -367,14 +385,31 @@ func (b *bucket) resume(machine, id string) (upload, error) {
 	return &bucketUpload{b: b, etag: etag, bucketState: s}, nil
 }
 
+// remember keeps an upload, as it is in the bucket, for the next request of its
+// client. Which receiver that goes to nobody knows.
+func (b *bucket) remember(u *bucketUpload) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.remembered) < maxRemembered {
+		b.remembered[u.slot()] = u
+	}
+}
+
+// recall returns what is remembered of the upload of a slot, once, or nil.
+func (b *bucket) recall(slot string) *bucketUpload {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	u := b.remembered[slot]
+	delete(b.remembered, slot)
+	return u
+}
+
 // clear removes what is left of an upload that nobody goes on with.
 func (b *bucket) clear(s bucketState) {
 	if s.Upload != "" {
 		b.abort(b.prefix+s.Path, s.Upload)
 	}
-	for _, p := range s.Pieces {
-		b.remove(b.key(s.slot(), p.Name))
-	}
+	b.removePieces(s.slot(), s.Pieces)
 }
 
 func (b *bucket) abort(key, upload string) {

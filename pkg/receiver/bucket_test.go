@@ -216,6 +216,84 @@ func TestKilledReceiver(t *testing.T) {
 	}
 }
 
+// TestRemembered has a receiver remember an upload that others have gone on with, or
+// begun anew. It may also have forgotten it, and know better.
+func TestRemembered(t *testing.T) {
+	o, dir := inBucket(t)
+	_, first := serve(t, o)
+	_, second := serve(t, o)
+	want := noise(firstPart + chunk)
+	path := strings.TrimPrefix(create(t, first, "dump/vmcore"), first.URL)
+	for i, server := range []*httptest.Server{first, first, second} {
+		if status := patch(t, server.URL+path, want[i*chunk:(i+1)*chunk], i*chunk, -1); status != "204" {
+			t.Fatalf("PATCH %d: %s", i, status)
+		}
+	}
+	if status := patch(t, first.URL+path, make([]byte, 2*firstPart), 2*chunk, -1); status != "423" && status != "409" {
+		t.Errorf("PATCH at an offset of before: %s, want 423 or 409", status)
+	}
+	if _, header := curl(t, nil, "-I", first.URL+path); header.Get("Upload-Offset") != fmt.Sprint(3*chunk) {
+		t.Errorf("HEAD: %v, want offset %d", header, 3*chunk)
+	}
+	if status := patch(t, first.URL+path, want[3*chunk:], 3*chunk, len(want)); status != "204" {
+		t.Errorf("the last PATCH: %s", status)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "web1/dump/vmcore")); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the object has %d bytes, %v, want the %d that were sent", len(got), err, len(want))
+	}
+
+	url := create(t, first, "dump/file")
+	if status := patch(t, url, []byte("old"), 0, -1); status != "204" {
+		t.Fatalf("PATCH: %s", status)
+	}
+	anew := create(t, second, "dump/file")
+	if status := patch(t, url, []byte("old"), 3, 6); status != "423" && status != "404" {
+		t.Errorf("PATCH of an upload that was begun anew: %s, want 423 or 404", status)
+	}
+	if status := patch(t, anew, []byte("new"), 0, 3); status != "204" {
+		t.Errorf("PATCH of the new one: %s", status)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "web1/dump/file")); string(got) != "new" {
+		t.Errorf("the object has %q, %v, want new", got, err)
+	}
+}
+
+// TestWriteOnly has a receiver that gets all requests: it reads next to nothing of
+// what it has written. Now and then it forgets.
+func TestWriteOnly(t *testing.T) {
+	o, dir := inBucket(t)
+	store, err := url.Parse(o.Bucket.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var gets atomic.Int64
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(store)
+		r.Out.Host = r.In.Host // which is signed
+		if r.In.Method == "GET" && r.In.URL.RawQuery == "" {
+			gets.Add(1)
+		}
+	}})
+	defer proxy.Close()
+	o.Bucket.Endpoint = proxy.URL
+	_, server := serve(t, o)
+	url := create(t, server, "dump/vmcore")
+	before := gets.Load()
+	const chunks = 17
+	want := noise(chunks * chunk)
+	for offset := 0; offset < len(want); offset += chunk {
+		if status := patch(t, url, want[offset:offset+chunk], offset, len(want)); status != "204" {
+			t.Fatalf("PATCH at %d: %s", offset, status)
+		}
+	}
+	if n := gets.Load() - before; n > chunks/2 {
+		t.Errorf("%d objects were read for %d chunks, want next to none", n, chunks)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "web1/dump/vmcore")); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the object has %d bytes, %v, want the %d that were sent", len(got), err, len(want))
+	}
+}
+
 // TestRace has two receivers with the same request at the same time, time and again.
 func TestRace(t *testing.T) {
 	o, dir := inBucket(t)

@@ -95,6 +95,7 @@ func (b *bucket) look() error {
 	}
 	b.mu.Lock()
 	b.latest = s
+	clear(b.remembered) // their clients may be gone
 	b.mu.Unlock()
 	b.quota.measured(s.used)
 	return nil

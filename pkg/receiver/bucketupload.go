@@ -17,20 +17,26 @@ import (
 	"github.com/ukdump/ukdump/pkg/target/s3"
 )
 
-// bucketUpload is an upload to a bucket, for one request. Offset counts what is in
-// buf, too.
+// bucketUpload is an upload to a bucket, for one request at a time. Offset counts
+// what is in buf, too.
 type bucketUpload struct {
-	b    *bucket
-	etag string // of the state as it is in the bucket
-	buf  []byte // what came since it was saved
+	b     *bucket
+	etag  string // of the state as it is in the bucket
+	sound bool   // the state is what was saved last
+	buf   []byte // what came last
+	saved int    // how much of buf is in pieces: all that is there, or nothing
 	bucketState
 }
+
+// fresh returns what came since it was saved.
+func (u *bucketUpload) fresh() []byte { return u.buf[u.saved:] }
 
 // commit writes down what the upload is to be from now on.
 func (u *bucketUpload) commit(next bucketState) error {
 	came := u.Offset
 	next.Offset = next.Stored + next.tail()
 	etag, err := u.b.save(&next, u.etag)
+	u.sound = err == nil
 	if err != nil {
 		return err
 	}
@@ -42,12 +48,12 @@ func (u *bucketUpload) commit(next bucketState) error {
 // write implements upload.
 func (u *bucketUpload) write(p []byte) (n int, err error) {
 	for len(p) > 0 {
-		if u.full() || len(u.buf) == firstPart {
+		if u.full() || len(u.fresh()) == firstPart {
 			if err := u.flush(); err != nil {
 				return n, err
 			}
 		}
-		room := min(partSize(u.Next)-u.tail(), firstPart) - int64(len(u.buf))
+		room := min(partSize(u.Next)-u.tail(), firstPart) - int64(len(u.fresh()))
 		some := p[:min(int64(len(p)), room)]
 		if err := u.b.quota.take(u.Machine, int64(len(some))); err != nil {
 			return n, err
@@ -64,7 +70,7 @@ func (u *bucketUpload) write(p []byte) (n int, err error) {
 }
 
 // full reports whether there is enough for a part.
-func (u *bucketUpload) full() bool { return u.tail()+int64(len(u.buf)) >= partSize(u.Next) }
+func (u *bucketUpload) full() bool { return u.tail()+int64(len(u.fresh())) >= partSize(u.Next) }
 
 // flush saves the buffer, as a part if that is possible.
 func (u *bucketUpload) flush() error {
@@ -81,36 +87,52 @@ func (u *bucketUpload) flush() error {
 
 // save implements upload.
 func (u *bucketUpload) save() error {
-	if len(u.buf) > 0 {
+	if len(u.fresh()) > 0 {
 		return u.flush()
 	}
 	return u.commit(u.clone()) // the length may have become known
 }
 
 // release implements upload. What was not saved is nowhere.
-func (u *bucketUpload) release() { _ = u.b.quota.take(u.Machine, -int64(len(u.buf))) }
-
-// putPiece makes a piece of the buffer.
-func (u *bucketUpload) putPiece() error {
-	next := u.clone()
-	next.Pieces = append(next.Pieces, piece{rand.Text(), int64(len(u.buf))})
-	return u.putLast(next, func(context.Context) io.Reader { return bytes.NewReader(u.buf) })
+func (u *bucketUpload) release() {
+	lost := len(u.fresh())
+	_ = u.b.quota.take(u.Machine, -int64(lost))
+	if lost == 0 && u.sound && !u.Done {
+		u.b.remember(u)
+	}
 }
+
+// putPiece makes a piece of what is fresh.
+func (u *bucketUpload) putPiece() error {
+	next, whole := u.clone(), u.whole()
+	next.Pieces = append(next.Pieces, piece{rand.Text(), int64(len(u.fresh()))})
+	err := u.putLast(next, func(context.Context) io.Reader { return bytes.NewReader(u.fresh()) })
+	switch {
+	case err != nil:
+		return err
+	case whole && partSize(u.Next) == firstPart: // then it is no more than that
+		u.saved = len(u.buf)
+	default:
+		u.buf, u.saved = u.buf[:0], 0
+	}
+	return nil
+}
+
+// whole reports whether what follows the parts is in the buffer.
+func (u *bucketUpload) whole() bool { return int64(u.saved) == u.tail() }
 
 // join makes one piece of many.
 func (u *bucketUpload) join() error {
-	next, old, buf := u.clone(), u.Pieces, u.buf
+	next, old := u.clone(), u.Pieces
 	next.Pieces = []piece{{rand.Text(), u.tail()}}
 	err := u.putLast(next, func(ctx context.Context) io.Reader { return u.read(ctx) })
-	u.buf = buf
 	if err == nil {
-		u.removePieces(old)
+		u.b.removePieces(u.slot(), old)
 	}
 	return err
 }
 
-// putLast writes the last piece that next has, and commits next. What was in the
-// buffer is in it.
+// putLast writes the last piece that next has, and commits next.
 func (u *bucketUpload) putLast(next bucketState, data func(context.Context) io.Reader) error {
 	last := next.Pieces[len(next.Pieces)-1]
 	key := u.b.key(u.slot(), last.Name)
@@ -121,20 +143,10 @@ func (u *bucketUpload) putLast(next bucketState, data func(context.Context) io.R
 	if err != nil {
 		return err
 	}
-	if err := u.commit(next); err != nil {
-		return err
-	}
-	u.buf = u.buf[:0]
-	return nil
+	return u.commit(next)
 }
 
-func (u *bucketUpload) removePieces(old []piece) {
-	for _, p := range old {
-		u.b.remove(u.b.key(u.slot(), p.Name))
-	}
-}
-
-// putPart makes a part of the pieces and the buffer. The last one may be small.
+// putPart makes a part of the pieces and what is fresh. The last one may be small.
 func (u *bucketUpload) putPart() error {
 	if u.Next > s3.MaxParts {
 		return fmt.Errorf("%w: an object has %d parts at the most", errQuota, s3.MaxParts)
@@ -142,13 +154,9 @@ func (u *bucketUpload) putPart() error {
 	if err := u.takeNumber(); err != nil {
 		return err
 	}
-	old, size := u.Pieces, u.tail()+int64(len(u.buf))
+	old, size := u.Pieces, u.tail()+int64(len(u.fresh()))
 	err := u.b.do(slowly, func(ctx context.Context) error {
-		var data io.Reader = bytes.NewReader(u.buf) // which can be tried again
-		if len(old) > 0 {
-			data = io.MultiReader(u.read(ctx), data)
-		}
-		_, err := u.b.api.PutObjectPart(ctx, u.b.name, u.object(), u.Upload, u.Trying, data, size, minio.PutObjectPartOptions{})
+		_, err := u.b.api.PutObjectPart(ctx, u.b.name, u.object(), u.Upload, u.Trying, u.rest(ctx), size, minio.PutObjectPartOptions{})
 		return err
 	})
 	if err != nil {
@@ -160,9 +168,18 @@ func (u *bucketUpload) putPart() error {
 	if err := u.commit(next); err != nil {
 		return err
 	}
-	u.buf = u.buf[:0]
-	u.removePieces(old)
+	u.buf, u.saved = u.buf[:0], 0
+	u.b.removePieces(u.slot(), old)
 	return nil
+}
+
+// rest returns a reader of what follows the parts. What is in memory can be read
+// again, if a request has to be tried again.
+func (u *bucketUpload) rest(ctx context.Context) io.Reader {
+	if u.whole() {
+		return bytes.NewReader(u.buf)
+	}
+	return io.MultiReader(u.read(ctx), bytes.NewReader(u.fresh()))
 }
 
 // takeNumber gets the number of a part that nobody else has, or will have. Of the
@@ -209,7 +226,7 @@ func (u *bucketUpload) finish() error {
 		return err
 	}
 	u.b.ended(u.Machine)
-	u.removePieces(old)
+	u.b.removePieces(u.slot(), old)
 	return nil
 }
 
@@ -245,7 +262,7 @@ func (u *bucketUpload) makeWhole(o minio.PutObjectOptions) error {
 	// Signed piece by piece, nothing would have a signature that is not expected.
 	o.DisableContentSha256 = u.tail() == 0
 	return u.b.do(quickly, func(ctx context.Context) error {
-		_, err := u.b.api.PutObject(ctx, u.b.name, u.object(), u.read(ctx), u.tail(), "", "", o)
+		_, err := u.b.api.PutObject(ctx, u.b.name, u.object(), u.rest(ctx), u.tail(), "", "", o)
 		return err
 	})
 }

@@ -262,7 +262,7 @@ func (d *directory) remember(u *dirUpload) {
 }
 
 // resume implements store.
-func (d *directory) resume(machine, id string) (upload, error) {
+func (d *directory) resume(machine, id string, _ int64) (upload, error) {
 	slot, err := slotOf(id)
 	if err != nil {
 		return nil, err

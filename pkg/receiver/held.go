@@ -30,13 +30,13 @@ func (r *Receiver) begin(machine, dump, name string, length int64) (*held, error
 	})
 }
 
-// resume goes on with the upload of that ID.
-func (r *Receiver) resume(machine, id string) (*held, error) {
+// resume goes on with the upload of that ID, see store.
+func (r *Receiver) resume(machine, id string, offset int64) (*held, error) {
 	slot, err := slotOf(id)
 	if err != nil {
 		return nil, err
 	}
-	return r.hold(slot, func() (upload, error) { return r.store.resume(machine, id) })
+	return r.hold(slot, func() (upload, error) { return r.store.resume(machine, id, offset) })
 }
 
 // hold gets a request its turn at the slot, and then its upload.

@@ -25,8 +25,9 @@ type store interface {
 	begin(f file, length int64) (upload, error)
 	// resume returns the upload of that ID if it is the machine's. One that has
 	// lately been completed is found, too; an error that wraps errUnknown means
-	// that there is none.
-	resume(machine, id string) (upload, error)
+	// that there is none. A client that goes on says at which offset; one that asks
+	// has -1 here.
+	resume(machine, id string, offset int64) (upload, error)
 	// close lets go of everything. Uploads go on with the next store.
 	close() error
 }

@@ -87,7 +87,7 @@ func parseMetadata(text string) (dump, name string, err error) {
 
 // head says how far an upload is.
 func (r *Receiver) head(w http.ResponseWriter, q *http.Request, machine string) error {
-	u, err := r.resume(machine, path.Base(q.URL.Path))
+	u, err := r.resume(machine, path.Base(q.URL.Path), -1)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,8 @@ func (r *Receiver) head(w http.ResponseWriter, q *http.Request, machine string) 
 
 // patch takes a part of an upload.
 func (r *Receiver) patch(w http.ResponseWriter, q *http.Request, machine string) error {
-	u, err := r.resume(machine, path.Base(q.URL.Path))
+	offset, _ := parseSize(q.Header.Get("Upload-Offset")) // that it is right is looked at below
+	u, err := r.resume(machine, path.Base(q.URL.Path), offset)
 	if err != nil {
 		return err
 	}
