@@ -9,8 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/u-root/u-root/pkg/cpio"
 )
 
 // MakeRoot makes the root file system of machines with the kernel, an ext4
@@ -136,27 +134,9 @@ func buildGuest(path string) error {
 // writeRawImage writes the image whose init is the guest program, for the
 // capture kernel that copies the core as it is.
 func writeRawImage(path, guest string) error {
-	program, err := os.ReadFile(guest)
+	records, err := fileRecords(map[string]string{"init": guest})
 	if err != nil {
 		return err
 	}
-	file, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	w := cpio.Newc.Writer(file)
-	records := []cpio.Record{
-		cpio.Directory("dev", 0o755),
-		cpio.CharDev("dev/console", 0o600, 5, 1),
-		cpio.StaticFile("init", string(program), 0o755),
-	}
-	cpio.MakeAllReproducible(records)
-	if err := cpio.WriteRecords(w, records); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	if err := cpio.WriteTrailer(w); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return file.Close()
+	return writeInitramfs(path, records)
 }

@@ -3,9 +3,12 @@
 package vmtest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/u-root/u-root/pkg/cpio"
 )
@@ -30,32 +33,52 @@ func makeInitramfs(k Kernel, dir, conf string) (string, error) {
 		"--modules", "virtio_pci,virtio_blk"); err != nil {
 		return "", err
 	}
-	records := []cpio.Record{cpio.CharDev("dev/console", 0o600, 5, 1)}
-	for _, dir := range []string{"usr/sbin", "usr", "boot", "dev"} {
-		records = append([]cpio.Record{cpio.Directory(dir, 0o755)}, records...)
-	}
-	for name, file := range map[string]string{
+	records, err := fileRecords(map[string]string{
 		"init": guest, "usr/sbin/ukdump": filepath.Join(Build, "ukdump"), "boot/vmlinuz": k.Image(), "boot/capture.img": image,
-	} {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return "", err
-		}
-		records = append(records, cpio.StaticFile(name, string(data), 0o755))
-	}
-	cpio.MakeAllReproducible(records)
-	path := filepath.Join(dir, "initramfs")
-	file, err := os.Create(path)
+	})
 	if err != nil {
 		return "", err
 	}
+	path := filepath.Join(dir, "initramfs")
+	return path, writeInitramfs(path, append(records, directories("usr", "usr/sbin", "boot")...))
+}
+
+// fileRecords returns the records of programs and other files of the host, by
+// their names in the initramfs.
+func fileRecords(files map[string]string) ([]cpio.Record, error) {
+	var records []cpio.Record
+	for name, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, cpio.StaticFile(name, string(data), 0o755))
+	}
+	return records, nil
+}
+
+func directories(names ...string) (records []cpio.Record) {
+	for _, name := range names {
+		records = append(records, cpio.Directory(name, 0o755))
+	}
+	return records
+}
+
+// writeInitramfs writes an initramfs with the records, in any order, and with a
+// console.
+func writeInitramfs(path string, records []cpio.Record) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
 	defer file.Close()
+	records = append(records, cpio.Directory("dev", 0o755), cpio.CharDev("dev/console", 0o600, 5, 1))
+	// Directories come before what is in them.
+	slices.SortFunc(records, func(a, b cpio.Record) int { return strings.Compare(a.Name, b.Name) })
+	cpio.MakeAllReproducible(records)
 	w := cpio.Newc.Writer(file)
-	if err := cpio.WriteRecords(w, records); err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
+	if err := errors.Join(cpio.WriteRecords(w, records), cpio.WriteTrailer(w)); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	if err := cpio.WriteTrailer(w); err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
-	}
-	return path, file.Close()
+	return file.Close()
 }

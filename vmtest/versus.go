@@ -3,10 +3,10 @@
 package vmtest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -188,31 +188,9 @@ func makeKdumpInitrd(k Kernel, root, to string) (time.Duration, error) {
 	return took, readExt4(disk, to)
 }
 
-// makeBusyboxImage makes the initramfs of Busybox.
+// makeBusyboxImage makes the initramfs of Busybox, compressed as well as zstd can.
 func makeBusyboxImage(k Kernel, debian, path string) error {
 	tools := filepath.Join(Build, "tools/forky") // bookworm's makedumpfile has no zstd
-	tree, err := kmod.OpenTree(filepath.Join(k.Root, "lib/modules", k.Release))
-	if err != nil {
-		return err
-	}
-	modules, err := tree.Closure("crc32c_intel", "virtio_pci", "virtio_blk")
-	if err != nil {
-		return err
-	}
-	var names []string
-	records := []cpio.Record{cpio.CharDev("dev/console", 0o600, 5, 1)}
-	for _, m := range modules {
-		code, err := unpack.ReadModule(m.File)
-		if err != nil {
-			return err
-		}
-		names = append(names, m.Name)
-		records = append(records, cpio.StaticFile("lib/"+m.Name+".ko", string(code), 0o644))
-	}
-	records = append(records, cpio.StaticFile("init", fmt.Sprintf(busyboxInit, strings.Join(names, " ")), 0o755))
-	for _, dir := range []string{"bin", "lib", "lib64", "dev", "proc", "mnt", "tmp"} {
-		records = append(records, cpio.Directory(dir, 0o755))
-	}
 	libraries := filepath.Join(tools, "usr/lib/x86_64-linux-gnu")
 	files := map[string]string{
 		"bin/busybox":                filepath.Join(debian, "bin/busybox"),
@@ -223,36 +201,35 @@ func makeBusyboxImage(k Kernel, debian, path string) error {
 	for _, name := range []string{"libc.so.6", "libzstd.so.1", "liblzo2.so.2", "libdw.so.1", "libelf.so.1", "libbz2.so.1.0", "liblzma.so.5"} {
 		files["lib/"+name] = filepath.Join(libraries, name)
 	}
-	for name, file := range files {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		records = append(records, cpio.StaticFile(name, string(data), 0o755))
-	}
-	// Directories come before what is in them.
-	slices.SortFunc(records, func(a, b cpio.Record) int { return strings.Compare(a.Name, b.Name) })
-	return writeImage(path, records)
-}
-
-// writeImage writes an initramfs, compressed as well as zstd can.
-func writeImage(path string, records []cpio.Record) error {
-	cpio.MakeAllReproducible(records)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	file, err := os.Create(path + ".cpio")
+	records, err := fileRecords(files)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name())
-	defer file.Close()
-	w := cpio.Newc.Writer(file)
-	if err := cpio.WriteRecords(w, records); err != nil {
+	records = append(records, directories("bin", "lib", "lib64", "proc", "mnt", "tmp")...)
+
+	tree, err := kmod.OpenTree(filepath.Join(k.Root, "lib/modules", k.Release))
+	if err != nil {
 		return err
 	}
-	if err := cpio.WriteTrailer(w); err != nil {
+	modules, err := tree.Closure("crc32c_intel", "virtio_pci", "virtio_blk")
+	if err != nil {
 		return err
 	}
-	return run("zstd", "-q", "-19", file.Name(), "-o", path)
+	var names []string // in the order in which they are loaded
+	for _, m := range modules {
+		code, err := unpack.ReadModule(m.File)
+		if err != nil {
+			return err
+		}
+		names = append(names, m.Name)
+		records = append(records, cpio.StaticFile("lib/"+m.Name+".ko", string(code), 0o644))
+	}
+	records = append(records, cpio.StaticFile("init", fmt.Sprintf(busyboxInit, strings.Join(names, " ")), 0o755))
+
+	plain := path + ".cpio"
+	defer os.Remove(plain)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), writeInitramfs(plain, records)); err != nil {
+		return err
+	}
+	return run("zstd", "-q", "-19", plain, "-o", path)
 }

@@ -16,45 +16,6 @@ import (
 // reservation is what all rivals work with in the comparison.
 const reservation = "256M"
 
-// contest is the machine that all rivals crash.
-type contest struct {
-	kernel vmtest.Kernel
-	root   string
-	hook   time.Duration // how long kdump-tools took to make its initramfs
-}
-
-// newContest makes the machine for all parts that need it, once.
-func (b *bench) newContest() (*contest, error) {
-	if b.contest != nil {
-		return b.contest, nil
-	}
-	k, err := vmtest.FindKernel("bookworm")
-	if err != nil {
-		return nil, err
-	}
-	fmt.Fprintln(os.Stderr, "making the machine's root file system")
-	root, hook, err := vmtest.MakeVersusRoot(k)
-	if err != nil {
-		return nil, err
-	}
-	b.contest = &contest{k, root, hook}
-	return b.contest, nil
-}
-
-// race crashes a machine with the rival armed, and says how it went.
-func (c *contest) race(r vmtest.Rival, crashkernel string) (*vmtest.Capture, error) {
-	began := time.Now()
-	capture, err := r.Race(c.kernel, c.root, crashkernel)
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s, %s: %v", r.Name, crashkernel, err)
-	} else {
-		fmt.Fprintf(os.Stderr, "%s, %s: %.2f s, %.2f s of CPU, dump of %.1f MB",
-			r.Name, crashkernel, capture.User.Seconds(), capture.CPU.Seconds(), float64(capture.Bytes)/1e6)
-	}
-	fmt.Fprintf(os.Stderr, " (%.0f s in all)\n", time.Since(began).Seconds())
-	return capture, err
-}
-
 // heat is a rival that compresses with a codec, and what was measured of it.
 type heat struct {
 	codec    string
@@ -62,6 +23,8 @@ type heat struct {
 	captures []*vmtest.Capture // those that succeeded
 	samples  []sample          // one a round, in which nothing is a number if that failed
 }
+
+func (h *heat) label() string { return h.codec + ": " + h.rival.Name }
 
 // heats returns all who compete, by codec. Of each codec the first are we; the
 // first of all and the last are how we and kdump-tools are installed.
@@ -95,7 +58,7 @@ func (b *bench) capture() ([]*table, error) {
 	for round := range b.runs {
 		for _, h := range heats {
 			if err := h.run(c); err != nil {
-				t.note("%s: %s, run %d: %v", h.codec, h.rival.Name, round+1, err)
+				t.note("%s, run %d: %v", h.label(), round+1, err)
 			}
 		}
 	}
@@ -106,19 +69,15 @@ func (b *bench) capture() ([]*table, error) {
 
 // run is one round of the heat.
 func (h *heat) run(c *contest) error {
-	capture, err := c.race(h.rival, reservation)
+	capture, err := c.race(h.label(), h.rival, reservation)
 	if err != nil {
 		nan := math.NaN()
 		h.samples = append(h.samples, sample{Wall: nan, CPU: nan, Log: nan, Size: nan})
 		return err
 	}
-	log := math.NaN()
-	if h.rival.LogSaved != "" {
-		log = capture.Log.Seconds()
-	}
 	h.captures = append(h.captures, capture)
 	h.samples = append(h.samples, sample{
-		Wall: capture.User.Seconds(), CPU: capture.CPU.Seconds(), Log: log, Size: float64(capture.Bytes) / 1e6,
+		Wall: capture.User.Seconds(), CPU: capture.CPU.Seconds(), Log: capture.Log.Seconds(), Size: float64(capture.Bytes) / 1e6,
 	})
 	return nil
 }
@@ -127,7 +86,7 @@ func (h *heat) run(c *contest) error {
 func addHeats(t *table, heats []*heat) {
 	var ours *heat
 	for _, h := range heats {
-		t.add(h.codec+": "+h.rival.Name, captureFigures.row(h.samples))
+		t.add(h.label(), captureFigures.row(h.samples))
 		if ours == nil || ours.codec != h.codec {
 			ours = h
 			continue

@@ -21,7 +21,7 @@ type sample struct {
 	CPU  float64 // seconds in user space and in the kernel
 	RSS  float64 // MiB, the largest resident size
 	Size float64 // MB of output
-	Log  float64 // of whole captures: seconds until the kernel log is saved
+	Log  float64 // seconds until a capture has saved the kernel log, 0 if it does not
 }
 
 // limit is when a program is taken for one that never ends.

@@ -23,7 +23,7 @@ func (b *bench) smallest() ([]*table, error) {
 	t.note("Tried by bisection: %d MiB; the smallest that works and the next smaller one twice", reservations)
 	for _, r := range []vmtest.Rival{vmtest.Ukdump("zstd"), vmtest.Busybox("zstd", true), vmtest.KdumpTools()} {
 		size, notes := border(reservations, func(size int) error {
-			_, err := c.race(r, fmt.Sprintf("%dM", size))
+			_, err := c.race(r.Name, r, fmt.Sprintf("%dM", size))
 			return err
 		})
 		t.add(r.Name, []spread{spreadOf(float64(size))})
