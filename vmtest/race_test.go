@@ -4,7 +4,7 @@ package vmtest
 
 import "testing"
 
-// TestLastWords has the ends of machines as they were on consoles.
+// TestLastWords has several ends of machines, in the words of Linux 6.1.
 func TestLastWords(t *testing.T) {
 	const (
 		crash    = "[   20.448660] Kernel panic - not syncing: sysrq triggered crash"
