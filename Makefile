@@ -155,13 +155,14 @@ bench-targets: build
 	build/benchmark -parts targets,nfs $(BENCH)
 
 bench-vm: build
-	vmtest/setup $(NEEDS_TEST) debootstrap:debootstrap
+	vmtest/setup $(NEEDS_TEST) debootstrap:debootstrap qemu-x86_64:qemu-user
 	vmtest/fetch tools bookworm
 	vmtest/fetch tools forky
 	vmtest/fetch kernel bookworm
 	vmtest/fetch root bookworm
+	$(MAKE) cores SUITES=bookworm
 	CGO_ENABLED=0 $(GO) build -o build/benchmark ./vmtest/bench
-	build/benchmark -parts capture,smallest -runs 3 $(BENCH)
+	build/benchmark -parts emulated,capture,smallest -runs 3 $(BENCH)
 
 # go test fuzzes one target of one package at a time.
 fuzz:

@@ -33,7 +33,7 @@ func run() error {
 	b := &bench{}
 	flag.IntVar(&b.runs, "runs", 5, "how often everything is run")
 	flag.StringVar(&b.out, "out", outDir(), "where dumps are written, and removed; best in memory")
-	parts := flag.String("parts", "real,terabyte,scaling", "what to measure; targets starts servers, capture and smallest machines")
+	parts := flag.String("parts", "real,terabyte,scaling", "what to measure; emulated emulates both programs; targets starts servers, capture and smallest machines")
 	programs := flag.String("makedumpfile", "", "a further makedumpfile, for codecs that Debian's lack")
 	asJSON := flag.Bool("json", false, "print for machines")
 	doc := flag.String("doc", "", "also put the tables of each part into this Markdown file, between its marks")
@@ -73,7 +73,8 @@ func run() error {
 func (b *bench) parts() map[string]func() ([]*table, error) {
 	return map[string]func() ([]*table, error){
 		"real": b.real, "terabyte": b.terabyte, "scaling": b.scaling, // of cores
-		"targets": b.targets, "nfs": b.nfs, "mounted": b.mounted, // the last is for nfs, in a machine
+		"emulated": b.emulated,                                    // the programs that run in machines, without these
+		"targets":  b.targets, "nfs": b.nfs, "mounted": b.mounted, // the last is for nfs, in a machine
 		"capture": b.capture, "smallest": b.smallest, // in machines that crash
 	}
 }
