@@ -64,6 +64,7 @@ About the target in the line above, or else about all:
 
   path DIR           directory for dumps on it (/var/crash)
   max_size SIZE      a dump that would be larger is tried at level 31
+  max_rate SIZE      how much of it is written in a second at the most
   keep NUMBER        how many dumps are left once one is saved (all)
   target_timeout DURATION
                      when to try the next one (half of the time that is left)

@@ -55,7 +55,7 @@ func TestMaxSize(t *testing.T) {
 	}
 
 	var stream strings.Builder
-	m := streamMeter{Writer: &stream, moved: func() {}, most: 10}
+	m := streamMeter{Writer: &stream, limits: &limits{moved: func() {}, most: 10}}
 	n1, err1 := m.Write(make([]byte, 10))
 	n2, err2 := m.Write(make([]byte, 1))
 	if n1 != 10 || err1 != nil || n2 != 0 || err2 == nil || stream.Len() != 10 {

@@ -134,6 +134,7 @@ func (s state) createDump(ctx context.Context) (target.File, func(collector.Opti
 	// When the time is over, Save ends the dump so that what there is of it can
 	// be opened: the file has to live on for that.
 	life := context.WithoutCancel(ctx)
+	l := &limits{ctx: ctx, moved: s.moved, most: s.MaxSize, rate: s.MaxRate}
 	if !s.inOrder {
 		f, err := s.dir.Create(life, "vmcore", 0)
 		if err != nil {
@@ -144,7 +145,7 @@ func (s state) createDump(ctx context.Context) (target.File, func(collector.Opti
 			return nil, nil, errors.Join(fmt.Errorf("%v takes files only in order", s.dir), f.Abort())
 		}
 		return f, func(opts collector.Options) (*collector.Report, error) {
-			return collector.Save(ctx, s.core, &meter{out, s.moved, s.MaxSize}, opts)
+			return collector.Save(ctx, s.core, &meter{out, l}, opts)
 		}, nil
 	}
 	f, err := s.dir.Create(life, "vmcore.flat", 0)
@@ -152,7 +153,7 @@ func (s state) createDump(ctx context.Context) (target.File, func(collector.Opti
 		return nil, nil, err
 	}
 	return f, func(opts collector.Options) (*collector.Report, error) {
-		return saveStream(ctx, s.core, &streamMeter{Writer: f, moved: s.moved, most: s.MaxSize}, opts)
+		return saveStream(ctx, s.core, &streamMeter{Writer: f, limits: l}, opts)
 	}, nil
 }
 
@@ -186,60 +187,6 @@ func levels(asked []int, e effort) []int {
 		return asked
 	}
 	return append(slices.Clone(asked), highest)
-}
-
-// seeker is a target.File that can be written out of order, and start over.
-type seeker interface {
-	io.WriterAt
-	Truncate(size int64) error
-}
-
-// meter is a seeker that tells when something was written, and is full when it has
-// as many bytes as it may have, if there is a bound.
-type meter struct {
-	seeker
-	moved func()
-	most  int64
-}
-
-func (m *meter) WriteAt(p []byte, off int64) (int, error) {
-	if err := fits(m.most, off+int64(len(p))); err != nil {
-		return 0, err
-	}
-	n, err := m.seeker.WriteAt(p, off)
-	if n > 0 {
-		m.moved()
-	}
-	return n, err
-}
-
-// fits returns an error if a dump of so many bytes is larger than the configuration
-// allows; most is 0 where it does not say.
-func fits(most, size int64) error {
-	if most == 0 || size <= most {
-		return nil
-	}
-	return fmt.Errorf("%w: max_size is %d MiB", target.ErrNoSpace, most>>20)
-}
-
-// streamMeter is the same for streams.
-type streamMeter struct {
-	io.Writer
-	moved func()
-	most  int64
-	done  int64 // bytes so far
-}
-
-func (m *streamMeter) Write(p []byte) (int, error) {
-	if err := fits(m.most, m.done+int64(len(p))); err != nil {
-		return 0, err
-	}
-	n, err := m.Writer.Write(p)
-	m.done += int64(n)
-	if n > 0 {
-		m.moved()
-	}
-	return n, err
 }
 
 // progress writes a line to the log now and then.

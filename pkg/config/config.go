@@ -39,6 +39,8 @@
 //	max_size SIZE
 //	    About a target: a dump that would be larger is tried at dump level 31, and
 //	    ends there if that does not help. A number of bytes, or as in "500M", "20G".
+//	max_rate SIZE
+//	    About a target: so much of the dump is written in a second, at the most.
 //	keep NUMBER
 //	    About a file system, virtiofs, 9p and nfs: once a dump is saved, the oldest
 //	    ones of this machine are removed, so that so many are left. Default: all stay.
@@ -175,10 +177,10 @@ type Target struct {
 	// Timeout bounds everything that is done with the target; 0 means that the
 	// default applies, which depends on the time that is left.
 	Timeout time.Duration
-	// MaxSize bounds the dump, in bytes, and Keep the number of dumps that are left
-	// there; 0 means that nothing does.
-	MaxSize int64
-	Keep    int
+	// MaxSize bounds the dump, in bytes, MaxRate what is written of it in a second, and
+	// Keep the number of dumps that are left there; 0 means that nothing does.
+	MaxSize, MaxRate int64
+	Keep             int
 	// What servers are to be told, and known by; all but TLSPin and Region are the
 	// paths of files.
 	SSHKey, KnownHosts             string

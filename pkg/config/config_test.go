@@ -101,6 +101,7 @@ xfs LABEL=second
 target_timeout 2m
 keep 1
 max_size 2G
+max_rate 20M
 vfat LABEL=third
 ssh dump@example.org
 http https://example.org/
@@ -110,7 +111,7 @@ tls_pin sha256//abc
 	want := Default()
 	want.Targets = []Target{
 		{Kind: "ext4", Address: "LABEL=first", Dir: "/one", Timeout: time.Minute, Keep: 3},
-		{Kind: "xfs", Address: "LABEL=second", Dir: "/common", Timeout: 2 * time.Minute, Keep: 1, MaxSize: 2 << 30},
+		{Kind: "xfs", Address: "LABEL=second", Dir: "/common", Timeout: 2 * time.Minute, Keep: 1, MaxSize: 2 << 30, MaxRate: 20 << 20},
 		{Kind: "vfat", Address: "LABEL=third", Dir: "/common", Keep: 3},
 		{Kind: "ssh", Address: "dump@example.org", Dir: "/common", SSHKey: "/root/key"},
 		{Kind: "http", Address: "https://example.org/", TLSPin: "sha256//abc"},
@@ -331,6 +332,7 @@ func TestParseErrors(t *testing.T) {
 		{"max_size -5M", `kdump.conf:1: max_size: "-5M" is not a size such as 500M, 20G or 1T`},
 		{"max_size 9999999999T", `kdump.conf:1: max_size: "9999999999T" is not a size such as 500M, 20G or 1T`},
 		{"max_size 100", `kdump.conf:1: max_size: "100" is less than 1M`},
+		{"max_rate 100K", `kdump.conf:1: max_rate: "100K" is less than 1M`},
 		{"max_size M", `kdump.conf:1: max_size: "M" is not a size such as 500M, 20G or 1T`},
 		{"xfs vda1", `kdump.conf:1: xfs: "vda1" is neither UUID=…, LABEL=… nor a path below /dev`},
 		{"xfs /dev/../vda1", `kdump.conf:1: xfs: "/dev/../vda1" is neither UUID=…, LABEL=… nor a path below /dev`},

@@ -69,7 +69,7 @@ func (c *Config) durations() []duration {
 
 // aboutTargets returns the keys that are about a target.
 func aboutTargets() []string {
-	return append([]string{"path", "target_timeout", "max_size", "keep"}, settingKeys()...)
+	return append([]string{"path", "target_timeout", "max_size", "max_rate", "keep"}, settingKeys()...)
 }
 
 // filesystems returns the types of file system that a dump can go to.
@@ -145,6 +145,9 @@ func (t *Target) setAbout(key, value string, checks Checks) (err error) {
 		return err
 	case "max_size":
 		t.MaxSize, err = parseSize(value)
+		return err
+	case "max_rate":
+		t.MaxRate, err = parseSize(value)
 		return err
 	case "keep":
 		return t.setKeep(value)

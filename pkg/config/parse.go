@@ -132,6 +132,9 @@ func (c *Config) Text() string {
 		if t.MaxSize != 0 {
 			line("max_size", strconv.FormatInt(t.MaxSize, 10))
 		}
+		if t.MaxRate != 0 {
+			line("max_rate", strconv.FormatInt(t.MaxRate, 10))
+		}
 		if t.Keep != 0 {
 			line("keep", strconv.Itoa(t.Keep))
 		}
