@@ -157,7 +157,7 @@ func (r *run) step(p phase, s state) state {
 	}
 
 	outcomes := make(chan outcome, 1) // one that is left behind can still leave
-	go func() {
+	go func(s state) { // its own, as it may live longer than this function
 		defer func() {
 			if v := recover(); v != nil {
 				outcomes <- outcome{s, fmt.Errorf("panic: %v\n%.1500s", v, debug.Stack())}
@@ -165,7 +165,7 @@ func (r *run) step(p phase, s state) state {
 		}()
 		after, err := p.do(ctx, r, s)
 		outcomes <- outcome{after, err}
-	}()
+	}(s)
 	o, ended := await(ctx, outcomes, grace)
 	if cause := context.Cause(ctx); o.err != nil && cause != nil && !errors.Is(o.err, cause) {
 		o.err = fmt.Errorf("%w: %w", cause, o.err)
