@@ -157,7 +157,8 @@ func (r *run) step(p phase, s state) state {
 	}
 
 	outcomes := make(chan outcome, 1) // one that is left behind can still leave
-	go func(s state) { // its own, as it may live longer than this function
+	// It has a state of its own, as it may live longer than this function.
+	go func(s state) {
 		defer func() {
 			if v := recover(); v != nil {
 				outcomes <- outcome{s, fmt.Errorf("panic: %v\n%.1500s", v, debug.Stack())}
