@@ -51,41 +51,37 @@ func (d *distribution) make(counts []uint16, total int) {
 
 // describe writes d at n and returns the end (section 4.1.1).
 func (d *distribution) describe(out *output, n int) int {
-	acc, count := uint64(fseLog-5), uint(4)
+	acc, count := add(0, 0, fseLog-5, 4)
 	next, remaining := 0, fseSize+1
 	for i, s := range d.symbols[:d.n&63] {
 		// A value is a share plus one. Values up to remaining are possible: they
 		// take width bits, but as many as would not fill these take one less.
 		width := uint(bits.Len(uint(remaining)))
 		short := 1<<width - 1 - remaining
-		if gap := int(s) - next; gap > 0 {
-			acc |= 1 << count // a symbol without a share
-			count += width
+		if gap := int(s) - next; gap != 0 {
+			none := width // for a symbol without a share
 			if 1 < short {
-				count--
+				none--
 			}
+			acc, count = add(acc, count, 1, none)
 			for gap--; gap >= 3; gap -= 3 { // and how many more there are
-				acc |= 3 << (count & 63)
-				count += 2
+				acc, count = add(acc, count, 3, 2)
 			}
-			acc |= uint64(gap) << (count & 63)
-			count += 2
-			n, acc, count = out.flush(n, acc, count)
+			acc, count = add(acc, count, uint64(gap), 2)
+			n, count = out.flush(n, acc, count)
 		}
 		share := int(d.shares[i])
 		value := share + 1
-		if value >= 1<<(width-1) {
+		if value < short {
+			width--
+		} else if value >= 1<<(width-1) {
 			value += short
 		}
-		acc |= uint64(value) << (count & 63)
-		count += width
-		if value < short {
-			count--
-		}
-		n, acc, count = out.flush(n, acc, count)
+		acc, count = add(acc, count, uint64(value), width)
+		n, count = out.flush(n, acc, count)
 		next, remaining = int(s)+1, remaining-share
 	}
-	out.put(n, acc)
+	n, count = out.flush(n, acc, count)
 	return n + int(count+7)>>3
 }
 
@@ -94,7 +90,7 @@ func (d *distribution) describe(out *output, n int) int {
 type fseTable struct {
 	log     int
 	symbols [64]transition
-	states  [fseSize + 8]uint8 // those of each symbol, in ascending order
+	states  [2*fseSize + 8]uint8 // those of each symbol, in ascending order
 }
 
 // transition leads from any state to one that stands for a symbol: the low
@@ -106,8 +102,8 @@ type transition struct {
 }
 
 // set makes the transition to a symbol whose states are at a place in states.
-func (t *fseTable) set(symbol uint8, share, at int) {
-	n := t.log + 1 - bits.Len(uint(share-1)) // bits to write from share<<n on; below, one less
+func (t *fseTable) set(symbol uint8, share, at uint) {
+	n := uint(t.log+1-bits.Len(share-1)) & 31 // bits to write from share<<n on; below, one less
 	t.symbols[symbol&63] = transition{uint32(n<<16 - share<<n), int32(at - share)}
 }
 
@@ -126,22 +122,31 @@ func (t *fseTable) constant(symbol uint8) {
 // both rounded up, for k = 0, 1 and 2: three runs, in ascending order.
 func (t *fseTable) spread(d *distribution) {
 	t.log = fseLog
-	b, from := 0, [3]int{0, (fseSize + 2) / 3, (2*fseSize + 2) / 3}
-	at := 0
+	const third, two = (fseSize + 2) / 3, (2*fseSize + 2) / 3
+	b, at := uint(0), uint(0)
+	from0, from1, from2 := uint(0), uint(third), uint(two)
 	for i, s := range d.symbols[:d.n&63] {
-		share := int(d.shares[i])
+		share := uint(d.shares[i])
 		t.set(s, share, at)
 		b += share
-		for k := range from {
-			to := (b + k*fseSize + 2) / 3
-			for ; from[k] < to; from[k] += 8 {
-				run := uint64(fseSize+from[k])*0x0101010101010101 + 0x0706050403020100
-				binary.LittleEndian.PutUint64(t.states[at:], run)
-				at += min(to-from[k], 8)
-			}
-			from[k] = to
-		}
+		to0, to1, to2 := (b+2)/3, (b+fseSize+2)/3, (b+2*fseSize+2)/3
+		at = t.addStates(at, from0, to0)
+		at = t.addStates(at, from1, to1)
+		at = t.addStates(at, from2, to2)
+		from0, from1, from2 = to0, to1, to2
 	}
+}
+
+// addStates puts the states from one up to another at a place in states, and
+// returns the next place.
+func (t *fseTable) addStates(at, from, to uint) uint {
+	run := uint64(fseSize+from)*0x0101010101010101 + 0x0706050403020100
+	binary.LittleEndian.PutUint64(t.states[at&127:], run) // most have less than 8
+	for i := from + 8; i < to; i += 8 {
+		run += 0x0808080808080808
+		binary.LittleEndian.PutUint64(t.states[(at+i-from)&127:], run)
+	}
+	return at + to - from
 }
 
 // predefine makes the table of a predefined distribution with 1<<log shares.
@@ -156,7 +161,7 @@ func (t *fseTable) predefine(shares []int8, log int) {
 			high--
 			symbols[high] = uint8(s)
 		}
-		t.set(uint8(s), int(share), at)
+		t.set(uint8(s), uint(share), uint(at))
 		next[s] = uint8(at)
 		at += int(share)
 	}
@@ -176,23 +181,23 @@ func (t *fseTable) predefine(shares []int8, log int) {
 }
 
 // first returns a state that stands for a symbol.
-func (t *fseTable) first(symbol uint8) (state uint32) {
+func (t *fseTable) first(symbol uint32) (state uint64) {
 	s := t.symbols[symbol&63]
 	n := (s.bits + 1<<15) >> 16
 	share := (n<<16 - s.bits) >> (n & 31)
-	return uint32(t.states[(uint32(s.index)+share)&63])
+	return uint64(t.states[(uint32(s.index)+share)&63])
 }
 
-// next returns the state for a symbol that precedes the one of state, and the
-// count bits to write.
-func (t *fseTable) next(state uint32, symbol uint8) (next uint32, low uint64, count uint32) {
+// next returns the state for a symbol that precedes the one of state, and adds
+// the bits that lead from one to the other to acc.
+func (t *fseTable) next(acc uint64, count uint, state uint64, symbol uint32) (uint64, uint, uint64) {
 	s := t.symbols[symbol&63]
-	count = (state + s.bits) >> 16 & 31
-	high := state >> count
-	return uint32(t.states[(high+uint32(s.index))&63]), uint64(state - high<<count), count
+	n := (uint32(state) + s.bits) >> 16
+	acc = acc>>(n&63) | state<<(-n&63)
+	return acc, count + uint(n), uint64(t.states[(uint32(state>>(n&63))+uint32(s.index))&63])
 }
 
-// last adds the last state, which a decoder reads first, to the count bits of acc.
-func (t *fseTable) last(acc uint64, count uint, state uint32) (uint64, uint) {
-	return acc | (uint64(state)-1<<t.log)<<(count&63), count + uint(t.log)
+// last adds the last state, which a decoder reads first, to acc.
+func (t *fseTable) last(acc uint64, count uint, state uint64) (uint64, uint) {
+	return add(acc, count, state-1<<(t.log&63), uint(t.log))
 }

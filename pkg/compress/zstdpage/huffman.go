@@ -2,7 +2,10 @@
 
 package zstdpage
 
-import "math/bits"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // maxLength is the length in bits of the longest code for a literal.
 const maxLength = 11
@@ -18,7 +21,7 @@ type huffman struct {
 	ranks   [256]uint8 // among the symbols with codes of the same length
 
 	longest   int
-	perLength [maxLength + 1]uint32
+	perLength [16]uint32
 
 	// By symbol; of symbols out of use the weight alone is set.
 	counts  [256]uint32
@@ -32,23 +35,23 @@ type huffman struct {
 // count finds the symbols in use and how often they are used.
 func (h *huffman) count(literals []byte) {
 	clear(h.counts[:])
-	i := 0
-	for ; i+8 <= len(literals); i += 8 {
-		q := (*[8]byte)(literals[i : i+8])
-		h.counts[q[0]]++
-		h.counts[q[1]]++
-		h.counts[q[2]]++
-		h.counts[q[3]]++
-		h.counts[q[4]]++
-		h.counts[q[5]]++
-		h.counts[q[6]]++
-		h.counts[q[7]]++
+	for ; len(literals) >= 8; literals = literals[8:] {
+		v := binary.LittleEndian.Uint64(literals)
+		h.counts[v&255]++
+		h.counts[v>>8&255]++
+		h.counts[v>>16&255]++
+		h.counts[v>>24&255]++
+		h.counts[v>>32&255]++
+		h.counts[v>>40&255]++
+		h.counts[v>>48&255]++
+		h.counts[v>>56]++
 	}
-	for _, s := range literals[i:] {
+	for _, s := range literals {
 		h.counts[s]++
 	}
 	n := uint32(0)
-	for s, c := range h.counts {
+	for s := range h.counts {
+		c := h.counts[s]
 		h.symbols[n&255], h.uses[n&255] = uint8(s), c
 		n += (c + 1<<17 - 1) >> 17 // 1 unless c is 0; a branch costs more
 	}
@@ -100,7 +103,7 @@ func (h *huffman) chooseLengths(total int) {
 func (h *huffman) rank() (size int) {
 	clear(h.perLength[:])
 	for i := range min(h.n, 256) {
-		length := min(h.lengths[i], maxLength)
+		length := h.lengths[i] & 15
 		h.ranks[i] = uint8(h.perLength[length])
 		h.perLength[length]++
 		size += int(h.uses[i]) * int(length)
@@ -115,7 +118,7 @@ func (h *huffman) rank() (size int) {
 // assign gives out codes and weights: the longest codes come first, and those of
 // the same length go by symbol (section 4.2.1.3).
 func (h *huffman) assign() {
-	var first [maxLength + 1]uint32
+	var first [16]uint32
 	code := uint32(0)
 	for length := h.longest; length > 0; length-- {
 		first[length] = code
@@ -170,60 +173,49 @@ func (h *huffman) writeWeights(out *output, n int, weights []uint8) int {
 	t := &h.table
 	acc, count := uint64(0), uint(0)
 	i := len(weights) - 1
-	even, odd := t.first(weights[i-1]), t.first(weights[i])
-	i -= 2
-	if i&1 == 0 {
-		even, odd = odd, even
-		var low uint64
-		var bits uint32
-		even, low, bits = t.next(even, weights[i])
-		acc, count = low, uint(bits)
-		i--
+	s, other := t.first(uint32(weights[i])), t.first(uint32(weights[i-1]))
+	rest := weights[:i-1]
+	for ; len(rest) >= 4; rest = rest[:len(rest)-4] {
+		w := binary.LittleEndian.Uint32(rest[len(rest)-4:])
+		acc, count, s = t.next(acc, count, s, w>>24)
+		acc, count, other = t.next(acc, count, other, w>>16)
+		acc, count, s = t.next(acc, count, s, w>>8)
+		acc, count, other = t.next(acc, count, other, w)
+		n, count = out.flush(n, acc, count)
 	}
-	for ; i > 0; i -= 2 {
-		var low1, low0 uint64
-		var bits1, bits0 uint32
-		odd, low1, bits1 = t.next(odd, weights[i])
-		even, low0, bits0 = t.next(even, weights[i-1])
-		acc |= (low1 | low0<<bits1) << (count & 63)
-		count += uint(bits1 + bits0)
-		n, acc, count = out.flush(n, acc, count)
+	for i := len(rest); i != 0; i-- {
+		acc, count, s = t.next(acc, count, s, uint32(rest[i-1]))
+		s, other = other, s
 	}
-	acc, count = t.last(acc, count, odd)
-	acc, count = t.last(acc, count, even)
+	acc, count = t.last(acc, count, s)
+	acc, count = t.last(acc, count, other)
 	return out.end(n, acc, count)
 }
 
 // writeStream writes literals at n, the last one first (section 4.2.2). It
 // returns the end.
 func (h *huffman) writeStream(out *output, n int, literals []byte) int {
-	// Codes enter at the top; what is below the highest count bits is old.
-	acc, count := uint64(0), uint64(0)
+	acc, count := uint64(0), uint(0)
 	i := len(literals)
 	for ; i >= 4; i -= 4 {
 		q := (*[4]byte)(literals[i-4:])
 		c := h.codes[q[3]]
 		acc = acc>>(c&63) | c
-		count += c
+		count += uint(c)
 		c = h.codes[q[2]]
 		acc = acc>>(c&63) | c
-		count += c
+		count += uint(c)
 		c = h.codes[q[1]]
 		acc = acc>>(c&63) | c
-		count += c
+		count += uint(c)
 		c = h.codes[q[0]]
 		acc = acc>>(c&63) | c
-		count = (count + c) & 63
-		out.put(n, acc>>(-count&63))
-		n += int(count >> 3)
-		count &= 7
+		n, count = out.flush(n, acc, (count+uint(c))&63)
 	}
 	for ; i > 0; i-- {
 		c := h.codes[literals[i-1]]
 		acc = acc>>(c&63) | c
-		count += c & 63
+		count += uint(c & 63)
 	}
-	acc = acc>>1 | 1<<63 // marks the end
-	out.put(n, acc>>(63-count&63))
-	return n + int(count>>3) + 1
+	return out.end(n, acc, uint(count))
 }

@@ -52,7 +52,7 @@ func (e *Encoder) probe(v uint64, pos int) (at int, differ uint64) {
 	return at, v ^ e.window.load(at)
 }
 
-// find cuts data into sequences of literals and matches.
+// find cuts data into sequences of literals and matches, found.
 //
 // It takes the first match it finds, in this order: four bytes or more at the
 // last offset that begin within the next three bytes, a match at the next byte,
@@ -60,11 +60,11 @@ func (e *Encoder) probe(v uint64, pos int) (at int, differ uint64) {
 // in the low bytes of some pointers so becomes a few short sequences with the
 // same cheap offset.
 func (e *Encoder) find(data []byte) {
-	clear(e.last[:])
-	for kind := range e.counts {
-		clear(e.counts[kind][:])
+	const chunk = 512 // is cleared without a loop over words, which emulators do slowly
+	for i := 0; i < len(e.last); i += chunk {
+		clear((*[chunk]uint16)(e.last[i:])[:])
 	}
-	e.nseq, e.nlit = 0, 0
+	nseq := 0
 	w := &e.window
 	end := copy(w[:], data)
 	limit := end - 8
@@ -113,7 +113,8 @@ func (e *Encoder) find(data []byte) {
 			}
 		}
 		for {
-			e.addSequence(done, start, length, offset)
+			e.found[nseq&(maxSeqs-1)] = uint64(start-done) | uint64(length)<<16 | uint64(offset)<<32
+			nseq++
 			pos = start + length
 			done = pos
 			if pos >= limit {
@@ -136,32 +137,6 @@ func (e *Encoder) find(data []byte) {
 		}
 		e.last[hash(w.load(pos-2))] = uint16(pos - 2)
 	}
-	e.nlit += copy(e.literals[e.nlit:], w[done:end])
+	e.nseq = nseq
 	e.rep, e.rep1 = rep, rep1
-}
-
-// addSequence adds the literals from done to start, and the match that begins
-// there, to the sequences of the block.
-func (e *Encoder) addSequence(done, start, length, offset int) {
-	n := start - done
-	to := e.nlit
-	e.nlit += n
-	// Most runs are short, and a match begins 8 bytes or more before the end.
-	const mask = blockSize - 1
-	v, w := e.window.load(done), e.window.load(done+8)
-	binary.LittleEndian.PutUint64(e.literals[to&mask:], v)
-	binary.LittleEndian.PutUint64(e.literals[to&mask+8:], w)
-	if n > 16 {
-		copy(e.literals[to&mask+16:], e.window[(done+16)&mask:start])
-	}
-	l, m, o := e.codes.ofLiterals(n), e.codes.ofMatch(length), bits.Len32(uint32(offset))-1
-	e.counts[kindLiterals][l&63]++
-	e.counts[kindOffset][o&63]++
-	e.counts[kindMatch][m&63]++
-	nl, nm := l>>8&31, m>>8&31
-	s := &e.seqs[e.nseq&(maxSeqs-1)]
-	s.extra = uint64(l>>16) | (uint64(m>>16)|uint64(offset-1<<(o&31))<<nm)<<nl
-	s.extraBits = uint8(int(nl+nm) + o)
-	s.literals, s.match, s.offset = uint8(l), uint8(m), uint8(o)
-	e.nseq++
 }

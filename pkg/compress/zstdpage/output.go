@@ -16,17 +16,25 @@ func (o *output) put(n int, v uint64) {
 	binary.LittleEndian.PutUint64(o[n&(2*blockSize-1):], v)
 }
 
-// flush writes the whole bytes among the first count bits of acc at n. It
-// returns the next n and the bits left over, less than 8. Bits of acc from
-// count on are zero.
-func (o *output) flush(n int, acc uint64, count uint) (int, uint64, uint) {
-	o.put(n, acc)
-	return n + int(count>>3), acc >> (count & 56), count & 7
+// Bits are gathered in a word acc, of which the highest count bits are to be
+// written, the first of them the lowest. What is below is old, and of no account.
+
+// add adds the lowest n bits of bits to acc. Those above n have to be zero.
+func add(acc uint64, count uint, bits uint64, n uint) (uint64, uint) {
+	return acc>>(n&63) | bits<<(-n&63), count + n
 }
 
-// end writes the last bits of a stream that is read backwards: count bits of
-// acc, then a one that marks the end. It returns where the stream ends.
+// flush writes the whole bytes at n. It returns the next n, and how many bits are
+// left over, less than 8.
+func (o *output) flush(n int, acc uint64, count uint) (int, uint) {
+	o.put(n, acc>>(-count&63))
+	return n + int(count>>3), count & 7
+}
+
+// end writes the last bits of a stream that is read backwards, less than 64, and
+// a one that marks the end. It returns where the stream ends.
 func (o *output) end(n int, acc uint64, count uint) int {
-	o.put(n, acc|1<<(count&63))
+	acc = acc>>1 | 1<<63
+	o.put(n, acc>>((63-count)&63))
 	return n + int(count>>3) + 1
 }

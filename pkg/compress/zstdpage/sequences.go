@@ -3,6 +3,7 @@
 package zstdpage
 
 import (
+	"encoding/binary"
 	"math"
 	"math/bits"
 )
@@ -17,8 +18,8 @@ const (
 
 // sequence is a sequence in codes (section 3.1.1.3.2.1.1).
 type sequence struct {
-	extra                              uint64 // the extra bits of the three codes
-	extraBits, literals, match, offset uint8
+	extra uint64 // the extra bits of the codes in the highest bits, how many in the lowest
+	codes uint32 // for literals, match<<8 and offset<<16
 }
 
 // predefined has the distributions to use when none is described, each with the
@@ -88,6 +89,40 @@ func (c *codes) ofMatch(n int) uint32 {
 	return k + 36 | k<<8 | (uint32(n)-1<<(k&31))<<16
 }
 
+// encode encodes what was found in a block of size bytes, counts the codes, and
+// gathers the literals.
+func (e *Encoder) encode(size int) {
+	for kind := range e.counts {
+		clear(e.counts[kind][:])
+	}
+	from, to := 0, 0
+	for i := range min(e.nseq, maxSeqs) {
+		found := e.found[i]
+		n, length, offset := int(found&0xffff), int(found>>16&0xffff), uint32(found>>32)
+		// Most runs are short, and a match begins 8 bytes or more before the end.
+		const mask = blockSize - 1
+		v, w := e.window.load(from), e.window.load(from+8)
+		binary.LittleEndian.PutUint64(e.literals[to&mask:], v)
+		binary.LittleEndian.PutUint64(e.literals[to&mask+8:], w)
+		l := uint32(n)
+		if n >= 16 {
+			copy(e.literals[to&mask+16:], e.window[(from+16)&mask:from+n])
+			l = e.codes.ofLiterals(n)
+		}
+		to += n
+		from += n + length
+		m, o := e.codes.ofMatch(length), uint32(bits.Len32(offset))-1
+		nl, nm := l>>8&31, m>>8&31
+		extra := uint64(l>>16) | (uint64(m>>16)|uint64(offset-1<<(o&31))<<nm)<<nl
+		extraBits := nl + nm + o
+		e.seqs[i] = sequence{extra<<(-extraBits&63) | uint64(extraBits), l&63 | m&63<<8 | o<<16}
+		e.counts[kindLiterals][l&63]++
+		e.counts[kindOffset][o&63]++
+		e.counts[kindMatch][m&63]++
+	}
+	e.nlit = to + copy(e.literals[to:], e.window[from:size])
+}
+
 // writeSequences writes the section of sequences at n and returns its end
 // (section 3.1.1.3.2).
 func (e *Encoder) writeSequences(n int) int {
@@ -146,23 +181,20 @@ func (e *Encoder) chooseTable(n, kind int) (mode byte, end int) {
 func (e *Encoder) writeStream(n int) int {
 	literals, offset, match := &e.tables[kindLiterals], &e.tables[kindOffset], &e.tables[kindMatch]
 	s := &e.seqs[(e.nseq-1)&(maxSeqs-1)]
-	sl, so, sm := literals.first(s.literals), offset.first(s.offset), match.first(s.match)
-	n, acc, count := e.out.flush(n, s.extra, uint(s.extraBits))
-	for i := e.nseq - 2; i >= 0; i-- {
-		s := &e.seqs[i&(maxSeqs-1)]
-		var bl, bo, bm uint64
-		var nl, no, nm uint32
-		so, bo, no = e.tables[kindOffset].next(so, s.offset)
-		sm, bm, nm = e.tables[kindMatch].next(sm, s.match)
-		sl, bl, nl = e.tables[kindLiterals].next(sl, s.literals)
-		acc |= (bo | (bm|bl<<nm)<<no) << (count & 63)
-		count += uint(no + nm + nl)
-		if s.extraBits > 32 {
-			n, acc, count = e.out.flush(n, acc, count)
+	so, sm, sl := offset.first(s.codes>>16), match.first(s.codes>>8), literals.first(s.codes)
+	acc, count := s.extra, uint(s.extra&63)
+	n, count = e.out.flush(n, acc, count)
+	for left := e.nseq - 1; left != 0; left-- {
+		s := &e.seqs[(left-1)&(maxSeqs-1)]
+		codes, extra := s.codes, s.extra
+		acc, count, so = offset.next(acc, count, so, codes>>16)
+		acc, count, sm = match.next(acc, count, sm, codes>>8)
+		acc, count, sl = literals.next(acc, count, sl, codes)
+		if extra&63 > 32 {
+			n, count = e.out.flush(n, acc, count)
 		}
-		acc |= s.extra << (count & 63)
-		count += uint(s.extraBits)
-		n, acc, count = e.out.flush(n, acc, count)
+		acc = acc>>(extra&63) | extra
+		n, count = e.out.flush(n, acc, count+uint(extra&63))
 	}
 	acc, count = match.last(acc, count, sm)
 	acc, count = offset.last(acc, count, so)
