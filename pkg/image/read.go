@@ -127,7 +127,7 @@ func verify(files []file) error {
 		return fmt.Errorf("%s: %w", manifest.Path, err)
 	}
 	for _, e := range entries {
-		if err := e.Check(bytes.NewReader(find(files, e.Path))); err != nil {
+		if err := e.Check(find(files, e.Path)); err != nil {
 			return err
 		}
 	}

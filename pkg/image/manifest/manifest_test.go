@@ -64,11 +64,11 @@ func TestXxhsum(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	e := Entry{"/init", Sum([]byte("right"))}
-	if err := e.Check(strings.NewReader("right")); err != nil {
+	if err := e.Check([]byte("right")); err != nil {
 		t.Errorf("Check of the right contents = %v", err)
 	}
 	for _, wrong := range []string{"", "righ", "right\n", "wrong"} {
-		if err := e.Check(strings.NewReader(wrong)); !errors.Is(err, ErrMismatch) {
+		if err := e.Check([]byte(wrong)); !errors.Is(err, ErrMismatch) {
 			t.Errorf("Check of %q = %v, want ErrMismatch", wrong, err)
 		}
 	}
