@@ -93,18 +93,15 @@ type fseTable struct {
 	states  [2*fseSize + 8]uint8 // those of each symbol, in ascending order
 }
 
-// transition leads from any state to one that stands for a symbol: the low
-// (state+bits)>>16 bits of the state are written, and what remains of it, plus
-// index, is the place of the next state.
-type transition struct {
-	bits  uint32
-	index int32
-}
+// transition leads from any state to one that stands for a symbol. With bits in
+// its lower and index in its upper half, the low (state+bits)>>16 bits of the state
+// are written, and what remains of it, plus index, is the place of the next state.
+type transition uint64
 
 // set makes the transition to a symbol whose states are at a place in states.
 func (t *fseTable) set(symbol uint8, share, at uint) {
 	n := uint(t.log+1-bits.Len(share-1)) & 31 // bits to write from share<<n on; below, one less
-	t.symbols[symbol&63] = transition{uint32(n<<16 - share<<n), int32(at - share)}
+	t.symbols[symbol&63] = transition((n<<16 - share<<n) | (at-share)<<32)
 }
 
 // constant makes a table of one symbol, with a single state.
@@ -183,18 +180,18 @@ func (t *fseTable) predefine(shares []int8, log int) {
 // first returns a state that stands for a symbol.
 func (t *fseTable) first(symbol uint32) (state uint64) {
 	s := t.symbols[symbol&63]
-	n := (s.bits + 1<<15) >> 16
-	share := (n<<16 - s.bits) >> (n & 31)
-	return uint64(t.states[(uint32(s.index)+share)&63])
+	n := (uint32(s) + 1<<15) >> 16
+	share := (n<<16 - uint32(s)) >> (n & 31)
+	return uint64(t.states[(uint32(s>>32)+share)&63])
 }
 
 // next returns the state for a symbol that precedes the one of state, and adds
 // the bits that lead from one to the other to acc.
 func (t *fseTable) next(acc uint64, count uint, state uint64, symbol uint32) (uint64, uint, uint64) {
 	s := t.symbols[symbol&63]
-	n := (uint32(state) + s.bits) >> 16
+	n := uint32(state+uint64(s)) >> 16
 	acc = acc>>(n&63) | state<<(-n&63)
-	return acc, count + uint(n), uint64(t.states[(uint32(state>>(n&63))+uint32(s.index))&63])
+	return acc, count + uint(n), uint64(t.states[(state>>(n&63)+uint64(s>>32))&63])
 }
 
 // last adds the last state, which a decoder reads first, to acc.

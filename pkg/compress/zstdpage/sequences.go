@@ -37,10 +37,9 @@ var predefined = [3]struct {
 
 // codes has what is the same for every block.
 type codes struct {
-	// The codes of short lengths: the code, the number of extra bits << 8, and
-	// their value << 16. Match lengths count from 3.
-	literals [64]uint32
-	match    [128]uint32
+	// The codes of short lengths. Match lengths count from 3.
+	literals [64]lengthCode
+	match    [128]lengthCode
 
 	predefined [3]fseTable
 	log2       [fseSize]uint8 // logarithms in 1/16 bit
@@ -58,9 +57,9 @@ func (c *codes) init() {
 	}
 }
 
-func fillCodes(codes []uint32, bases ...int) {
+func fillCodes(codes []lengthCode, bases ...int) {
 	for i := range bases[0] {
-		codes[i] = uint32(i)
+		codes[i] = makeLengthCode(i, 0, 0)
 	}
 	for i, base := range bases {
 		end := len(codes)
@@ -68,25 +67,33 @@ func fillCodes(codes []uint32, bases ...int) {
 			end = bases[i+1]
 		}
 		for n := base; n < end; n++ {
-			codes[n] = uint32(bases[0] + i | (bits.Len(uint(end-base))-1)<<8 | (n-base)<<16)
+			codes[n] = makeLengthCode(bases[0]+i, n-base, bits.Len(uint(end-base))-1)
 		}
 	}
 }
 
-func (c *codes) ofLiterals(n int) uint32 {
+// lengthCode has the extra bits of a code in its highest bits, their number in its
+// lowest, and the code << 8.
+type lengthCode uint64
+
+func makeLengthCode(code, extra, n int) lengthCode {
+	return lengthCode(extra)<<(-n&63) | lengthCode(code<<8|n)
+}
+
+func (c *codes) ofLiterals(n int) lengthCode {
 	if uint(n) < uint(len(c.literals)) {
 		return c.literals[n]
 	}
-	k := uint32(bits.Len32(uint32(n))) - 1
-	return k + 19 | k<<8 | (uint32(n)-1<<(k&31))<<16
+	k := bits.Len32(uint32(n)) - 1
+	return makeLengthCode(k+19, n-1<<(k&31), k)
 }
 
-func (c *codes) ofMatch(n int) uint32 {
+func (c *codes) ofMatch(n int) lengthCode {
 	if n -= 3; uint(n) < uint(len(c.match)) {
 		return c.match[n]
 	}
-	k := uint32(bits.Len32(uint32(n))) - 1
-	return k + 36 | k<<8 | (uint32(n)-1<<(k&31))<<16
+	k := bits.Len32(uint32(n)) - 1
+	return makeLengthCode(k+36, n-1<<(k&31), k)
 }
 
 // encode encodes what was found in a block of size bytes, counts the codes, and
@@ -98,27 +105,28 @@ func (e *Encoder) encode(size int) {
 	from, to := 0, 0
 	for i := range min(e.nseq, maxSeqs) {
 		found := e.found[i]
-		n, length, offset := int(found&0xffff), int(found>>16&0xffff), uint32(found>>32)
+		n, length, offset := int(found&0xffff), int(found>>16&0xffff), found>>32
 		// Most runs are short, and a match begins 8 bytes or more before the end.
 		const mask = blockSize - 1
 		v, w := e.window.load(from), e.window.load(from+8)
 		binary.LittleEndian.PutUint64(e.literals[to&mask:], v)
 		binary.LittleEndian.PutUint64(e.literals[to&mask+8:], w)
-		l := uint32(n)
+		l := lengthCode(n << 8)
 		if n >= 16 {
 			copy(e.literals[to&mask+16:], e.window[(from+16)&mask:from+n])
 			l = e.codes.ofLiterals(n)
 		}
 		to += n
 		from += n + length
-		m, o := e.codes.ofMatch(length), uint32(bits.Len32(offset))-1
-		nl, nm := l>>8&31, m>>8&31
-		extra := uint64(l>>16) | (uint64(m>>16)|uint64(offset-1<<(o&31))<<nm)<<nl
-		extraBits := nl + nm + o
-		e.seqs[i] = sequence{extra<<(-extraBits&63) | uint64(extraBits), l&63 | m&63<<8 | o<<16}
-		e.counts[kindLiterals][l&63]++
+		m, o := e.codes.ofMatch(length), bits.Len32(uint32(offset))-1
+		extra := uint64(l>>(m&63) | m)
+		extra = extra>>(o&63) | offset<<(63-o&63)<<1 // without the highest bit, which the code stands for
+		extra = extra&^(1<<14-1) | (uint64(l+m)+uint64(o))&63
+		lc, mc := uint32(l>>8&63), uint32(m>>8&63)
+		e.seqs[i] = sequence{extra, lc | mc<<8 | uint32(o)<<16}
+		e.counts[kindLiterals][lc]++
 		e.counts[kindOffset][o&63]++
-		e.counts[kindMatch][m&63]++
+		e.counts[kindMatch][mc]++
 	}
 	e.nlit = to + copy(e.literals[to:], e.window[from:size])
 }
