@@ -14,19 +14,22 @@ const (
 )
 
 // window holds the data of a block. What is behind them is of no account.
-type window [blockSize + 8]byte
+type window [2*blockSize + 8]byte
 
-// load returns the 8 bytes at i.
+// load returns the 8 bytes at i, which is in a block.
 func (w *window) load(i int) uint64 { return binary.LittleEndian.Uint64(w[i&(blockSize-1):]) }
 
-// extend returns the end of a match that holds up to pos at least.
+// extend returns the end of a match that holds up to pos at least, in data that
+// end at end.
 func (w *window) extend(pos, offset, end int) int {
-	for ; pos < end; pos += 8 {
-		if x := w.load(pos) ^ w.load(pos-offset); x != 0 {
-			return min(pos+bits.TrailingZeros64(x)>>3, end)
+	const mask = 2*blockSize - 1
+	w[end&mask] = ^w[(end-offset)&mask] // no match goes further
+	for {
+		if x := binary.LittleEndian.Uint64(w[pos&mask:]) ^ w.load(pos-offset); x != 0 {
+			return pos + bits.TrailingZeros64(x)>>3
 		}
+		pos += 8
 	}
-	return end
 }
 
 // equal4 returns a number whose lowest set bit is in the first byte of the first
@@ -66,44 +69,45 @@ func (e *Encoder) find(data []byte) {
 	}
 	nseq := 0
 	w := &e.window
-	end := copy(w[:], data)
-	limit := end - 8
+	limit := copy(w[:], data) - 8
 	rep, rep1 := e.rep, e.rep1
 	done := 0 // in sequences up to here
 	// Nothing before the block is looked at, so the offsets of the block before
 	// must not reach there. The second is tried after a first match only.
-	for pos := max(rep, rep1-minMatch); pos < limit; {
-		var start, length, offset int // offset as in section 3.1.1.3.2.1.1
+	pos := max(rep, rep1-minMatch)
+search:
+	for pos < limit {
+		var start, offset int // offset as in section 3.1.1.3.2.1.1
 		v := w.load(pos)
 		x := v ^ w.load(pos-rep)
 		if z := equal4(x); z != 0 {
+			e.last[hash(v)] = uint16(pos)
 			k := bits.TrailingZeros64(z) &^ 7
 			start, offset = pos+k>>3, 1
 			if x >>= k & 63; x != 0 {
-				length = bits.TrailingZeros64(x) >> 3
+				pos = start + bits.TrailingZeros64(x)>>3
 			} else {
-				length = w.extend(pos+8, rep, end) - start
+				pos = w.extend(pos+8, rep, limit+8)
 			}
-			e.last[hash(v)] = uint16(pos)
 		} else {
 			start = pos
 			at, x := e.probe(v, start)
 			if uint32(x) != 0 {
 				start++
 				at, x = e.probe(w.load(start), start)
-			}
-			if uint32(x) != 0 {
-				pos += 2 + (pos-done)>>5 // faster where nothing repeats
-				continue
+				if uint32(x) != 0 {
+					pos += 2 + (pos-done)>>5 // faster where nothing repeats
+					continue
+				}
 			}
 			offset = start - at
 			if x != 0 {
-				length = bits.TrailingZeros64(x) >> 3
+				pos = start + bits.TrailingZeros64(x)>>3
 			} else {
-				length = w.extend(start+8, offset, end) - start
+				pos = w.extend(start+8, offset, limit+8)
 			}
-			for start > done && at > 0 && w[(start-1)&(blockSize-1)] == w[(at-1)&(blockSize-1)] {
-				start, at, length = start-1, at-1, length+1
+			for start > done && at != 0 && w[(start-1)&(blockSize-1)] == w[(at-1)&(blockSize-1)] {
+				start, at = start-1, at-1
 			}
 			if offset == rep && start > done {
 				offset = 1
@@ -113,12 +117,11 @@ func (e *Encoder) find(data []byte) {
 			}
 		}
 		for {
-			e.found[nseq&(maxSeqs-1)] = uint64(start-done) | uint64(length)<<16 | uint64(offset)<<32
+			e.found[nseq&(maxSeqs-1)] = uint64(start-done) | uint64(pos-start)<<16 | uint64(offset)<<32
 			nseq++
-			pos = start + length
 			done = pos
 			if pos >= limit {
-				break
+				break search
 			}
 			// Right behind a match, offset 1 means the last but one.
 			v := w.load(pos)
@@ -130,9 +133,9 @@ func (e *Encoder) find(data []byte) {
 			rep, rep1 = rep1, rep
 			start, offset = pos, 1
 			if x != 0 {
-				length = bits.TrailingZeros64(x) >> 3
+				pos += bits.TrailingZeros64(x) >> 3
 			} else {
-				length = w.extend(pos+8, rep, end) - start
+				pos = w.extend(pos+8, rep, limit+8)
 			}
 		}
 		e.last[hash(w.load(pos-2))] = uint16(pos - 2)
