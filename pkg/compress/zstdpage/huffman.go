@@ -85,15 +85,22 @@ func (h *huffman) chooseLengths(total int) {
 		left -= lost[r]
 	}
 	for i := range n {
-		h.lengths[i] -= uint8((r - int(h.rounded[i])) >> 63 & 1)
-	}
-	for ; left > 0; r = -1 { // then any; this ends, since the longest codes fit always
-		for i := 0; i < n && left > 0; i++ {
-			codes := one >> (h.lengths[i] & 15)
-			if codes <= left && (r < 0 || int(h.rounded[i]) == r) {
-				h.lengths[i]--
+		shorter := uint8((r - int(h.rounded[i])) >> 63 & 1)
+		if int(h.rounded[i]) == r { // of these, as many as there is room for
+			if codes := one >> (h.lengths[i] & 15); codes <= left {
+				shorter = 1
 				left -= codes
 			}
+		}
+		h.lengths[i] -= shorter
+	}
+	for i := 0; left != 0; i++ { // then any; this ends, since the longest codes fit always
+		if i == n {
+			i = 0
+		}
+		if codes := one >> (h.lengths[i&255] & 15); codes <= left {
+			h.lengths[i&255]--
+			left -= codes
 		}
 	}
 }
@@ -120,7 +127,7 @@ func (h *huffman) rank() (size int) {
 func (h *huffman) assign() {
 	var first [16]uint32
 	code := uint32(0)
-	for length := h.longest; length > 0; length-- {
+	for length := h.longest; length != 0; length-- {
 		first[length] = code
 		code = (code + h.perLength[length]) >> 1
 	}
@@ -192,30 +199,30 @@ func (h *huffman) writeWeights(out *output, n int, weights []uint8) int {
 	return out.end(n, acc, count)
 }
 
-// writeStream writes literals at n, the last one first (section 4.2.2). It
-// returns the end.
-func (h *huffman) writeStream(out *output, n int, literals []byte) int {
+// writeStream writes the literals from begin up to end at n, the last one first
+// (section 4.2.2). It returns the end.
+func (h *huffman) writeStream(out *output, n int, l *literalBuffer, begin, end int) int {
 	acc, count := uint64(0), uint(0)
-	i := len(literals)
-	for ; i >= 4; i -= 4 {
-		q := (*[4]byte)(literals[i-4:])
-		c := h.codes[q[3]]
+	i := end
+	for ; i >= begin+4; i -= 4 {
+		at := (i - 4) & (blockSize - 1)
+		c := h.codes[l[at+3]]
 		acc = acc>>(c&63) | c
 		count += uint(c)
-		c = h.codes[q[2]]
+		c = h.codes[l[at+2]]
 		acc = acc>>(c&63) | c
 		count += uint(c)
-		c = h.codes[q[1]]
+		c = h.codes[l[at+1]]
 		acc = acc>>(c&63) | c
 		count += uint(c)
-		c = h.codes[q[0]]
+		c = h.codes[l[at]]
 		acc = acc>>(c&63) | c
 		n, count = out.flush(n, acc, (count+uint(c))&63)
 	}
-	for ; i > 0; i-- {
-		c := h.codes[literals[i-1]]
+	for ; i > begin; i-- {
+		c := h.codes[l[(i-1)&(blockSize-1)]]
 		acc = acc>>(c&63) | c
 		count += uint(c & 63)
 	}
-	return out.end(n, acc, uint(count))
+	return out.end(n, acc, count)
 }

@@ -11,6 +11,9 @@ const (
 	literalsCompressed = 2
 )
 
+// literalBuffer holds the literals of a block, and what is copied with them.
+type literalBuffer [blockSize + 2*8]byte
+
 // writeLiterals writes the section of literals to the begin of the block and
 // returns its end (section 3.1.1.3.1).
 func (e *Encoder) writeLiterals() int {
@@ -69,14 +72,14 @@ func (e *Encoder) compressLiterals(literals []byte) int {
 		return 0
 	}
 	if format == 0 {
-		n = h.writeStream(&e.out, n, literals)
+		n = h.writeStream(&e.out, n, &e.literals, 0, len(literals))
 	} else {
 		jumps := n
 		n += 3 * 2
 		quarter := (len(literals) + 3) / 4
 		for i := range 4 {
 			begin := n
-			n = h.writeStream(&e.out, n, literals[i*quarter:min((i+1)*quarter, len(literals))])
+			n = h.writeStream(&e.out, n, &e.literals, i*quarter, min((i+1)*quarter, len(literals)))
 			if i < 3 {
 				binary.LittleEndian.PutUint16(e.out[jumps+2*i:], uint16(n-begin))
 			}

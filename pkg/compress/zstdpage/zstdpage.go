@@ -36,7 +36,7 @@ const blockSize = 1 << 16
 // minPage is the size in bytes of the smallest page worth trying.
 const minPage = 32
 
-// Encoder compresses pages. It is for one goroutine. Of its 650 KiB a page
+// Encoder compresses pages. It is for one goroutine. Of its 720 KiB a page
 // of 4 KiB touches less than a tenth.
 type Encoder struct {
 	// The block at work: its bytes, and what find and encode make of them.
@@ -45,7 +45,7 @@ type Encoder struct {
 	found    [maxSeqs]uint64       // literals, length of the match<<16, offset<<32
 	seqs     [maxSeqs]sequence
 	nseq     int
-	literals [blockSize + 2*8]byte
+	literals literalBuffer
 	nlit     int
 	counts   [3][64]uint16 // how often each code is in seqs, by kind
 	// The last two offsets. A decoder keeps a third that is never used here.
