@@ -5,11 +5,11 @@ package capture
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -83,23 +83,23 @@ func Supervise() {
 // superviseRun starts the process of a run and waits for its end. The error says how it
 // ended; there is none if it did what it could and the machine cannot be rebooted.
 func (m machine) superviseRun(before predecessors) error {
-	read, write, err := os.Pipe()
+	// A file, which the root file system keeps in memory, not a pipe: that would have to
+	// be read while the process runs.
+	said, err := unix.Open("/", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return err
+		said = unix.Stderr // the console has the words then
+	} else {
+		defer unix.Close(said)
 	}
-	process, err := os.StartProcess(m.proc+"/self/exe", append([]string{"kdumpinit"}, before.args()...), &os.ProcAttr{
-		Dir: "/", Files: []*os.File{os.Stdin, os.Stdout, write},
+	// Not os.StartProcess, which starts two processes before, to see whether the
+	// kernel has pidfds.
+	pid, err := syscall.ForkExec(m.proc+"/self/exe", append([]string{"kdumpinit"}, before.args()...), &syscall.ProcAttr{
+		Dir: "/", Env: os.Environ(), Files: []uintptr{uintptr(unix.Stdin), uintptr(unix.Stdout), uintptr(said)},
 	})
-	write.Close()
 	if err != nil {
-		return errors.Join(err, read.Close())
+		return fmt.Errorf("starting a process: %w", err)
 	}
-	said := make(chan string, 1)
-	go func() {
-		said <- lastWords(read)
-		read.Close()
-	}()
-	status, err := reap(process.Pid)
+	status, err := reap(pid)
 	if err != nil {
 		return err
 	}
@@ -110,24 +110,19 @@ func (m machine) superviseRun(before predecessors) error {
 	if status.Signaled() {
 		why = "ended by " + status.Signal().String()
 	}
-	select {
-	case words := <-said:
-		if words != "" {
-			why += ": " + words
-		}
-	case <-time.After(time.Second): // another process may hold the pipe
+	words := make([]byte, 1024)
+	n, _ := unix.Pread(said, words, 0)
+	if words := lastWords(words[:max(n, 0)]); words != "" {
+		why += ": " + words
 	}
 	return errors.New(why)
 }
 
 // lastWords returns the beginning of what a process has said on its standard error,
 // which is about its end: nobody else writes there.
-func lastWords(r io.Reader) string {
+func lastWords(said []byte) string {
 	const most = 3
-	words := make([]byte, 1024)
-	n, _ := io.ReadFull(r, words)
-	io.Copy(io.Discard, r)
-	lines := strings.FieldsFunc(string(words[:n]), func(r rune) bool { return r == '\n' })
+	lines := strings.FieldsFunc(string(said), func(r rune) bool { return r == '\n' })
 	return strings.Join(lines[:min(most, len(lines))], "; ")
 }
 
