@@ -53,9 +53,6 @@ func captureKernel() machine {
 // 0 if it is not there.
 func (m machine) memInfo(key string) int64 { return readKiB(m.proc+"/meminfo", key) }
 
-// peakMemory returns the largest resident size that this process had, in bytes.
-func (m machine) peakMemory() int64 { return readKiB(m.proc+"/self/status", "VmHWM") }
-
 // readKiB reads a line such as "MemTotal:  123 kB" from the file and returns its
 // value in bytes.
 func readKiB(file, key string) int64 {

@@ -44,7 +44,15 @@ func (r *run) resultLine(s state) string {
 	}
 	return fmt.Sprintf("result=%s dir=%s level=%s bytes=%d unreadable=%d seconds=%.1f rss=%.1f",
 		result, dir, level, bytes, unreadable,
-		time.Since(r.log.start).Seconds(), float64(r.machine.peakMemory())/(1<<20))
+		time.Since(r.log.start).Seconds(), float64(peakMemory())/(1<<20))
+}
+
+// peakMemory returns the largest resident size that this process had, in bytes; 0 if
+// the kernel does not tell.
+func peakMemory() int64 {
+	var usage unix.Rusage
+	unix.Getrusage(unix.RUSAGE_SELF, &usage)
+	return usage.Maxrss << 10
 }
 
 // createReport starts kdump.log. It outlives the phase that starts it, and so
