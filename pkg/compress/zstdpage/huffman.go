@@ -18,7 +18,6 @@ type huffman struct {
 	uses    [256]uint32
 	lengths [256]uint8 // of their codes, in bits
 	rounded [256]uint8 // how much was lost by rounding to a length, in sixteenths
-	ranks   [256]uint8 // among the symbols with codes of the same length
 
 	longest   int
 	perLength [16]uint32
@@ -105,13 +104,12 @@ func (h *huffman) chooseLengths(total int) {
 	}
 }
 
-// rank counts the codes of each length, and returns the size of the literals in
+// measure counts the codes of each length, and returns the size of the literals in
 // bits.
-func (h *huffman) rank() (size int) {
+func (h *huffman) measure() (size int) {
 	clear(h.perLength[:])
 	for i := range min(h.n, 256) {
 		length := h.lengths[i] & 15
-		h.ranks[i] = uint8(h.perLength[length])
 		h.perLength[length]++
 		size += int(h.uses[i]) * int(length)
 	}
@@ -125,18 +123,20 @@ func (h *huffman) rank() (size int) {
 // assign gives out codes and weights: the longest codes come first, and those of
 // the same length go by symbol (section 4.2.1.3).
 func (h *huffman) assign() {
-	var first [16]uint32
+	var next [16]uint32
 	code := uint32(0)
 	for length := h.longest; length != 0; length-- {
-		first[length] = code
+		next[length] = code
 		code = (code + h.perLength[length]) >> 1
 	}
 	clear(h.weights[:])
+	sum := uint8(h.longest + 1) // of a length and its weight
 	for i := range min(h.n, 256) {
 		s, length := h.symbols[i], h.lengths[i]
-		code := first[length&15] + uint32(h.ranks[i])
+		code := next[length&15]
+		next[length&15]++
 		h.codes[s] = uint64(code)<<((64-length)&63) | uint64(length)
-		h.weights[s] = uint8(h.longest+1) - length
+		h.weights[s] = sum - length
 	}
 }
 

@@ -53,7 +53,7 @@ func (e *Encoder) writeLiteralsHeader(kind int) int {
 func (e *Encoder) compressLiterals(literals []byte) int {
 	h := &e.huffman
 	h.chooseLengths(len(literals))
-	most := len(literals) - len(literals)>>6 - h.rank()>>3 // for the description
+	most := len(literals) - len(literals)>>6 - h.measure()>>3 // for the description
 	if most <= 0 {
 		return 0
 	}

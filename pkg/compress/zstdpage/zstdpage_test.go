@@ -359,7 +359,7 @@ func TestCodeLengths(t *testing.T) {
 		if sum != 1<<maxLength {
 			t.Fatalf("codes for %v take %d of %d", uses, sum, 1<<maxLength)
 		}
-		size, best := h.rank(), huffmanSize(uses)
+		size, best := h.measure(), huffmanSize(uses)
 		if float64(size) > 1.1*float64(best) {
 			t.Errorf("size with codes for %v = %d bits, Huffman's have %d", uses, size, best)
 		}
