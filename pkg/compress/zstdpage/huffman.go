@@ -204,25 +204,28 @@ func (h *huffman) writeWeights(out *output, n int, weights []uint8) int {
 func (h *huffman) writeStream(out *output, n int, l *literalBuffer, begin, end int) int {
 	acc, count := uint64(0), uint(0)
 	i := end
-	for ; i >= begin+4; i -= 4 {
-		at := (i - 4) & (blockSize - 1)
-		c := h.codes[l[at+3]]
-		acc = acc>>(c&63) | c
-		count += uint(c)
-		c = h.codes[l[at+2]]
-		acc = acc>>(c&63) | c
-		count += uint(c)
-		c = h.codes[l[at+1]]
-		acc = acc>>(c&63) | c
-		count += uint(c)
-		c = h.codes[l[at]]
-		acc = acc>>(c&63) | c
-		n, count = out.flush(n, acc, (count+uint(c))&63)
+	for ; i >= begin+8; i -= 8 {
+		v := binary.LittleEndian.Uint64(l[(i-8)&(blockSize-1):])
+		acc, count = h.add(acc, count, v>>56)
+		acc, count = h.add(acc, count, v>>48)
+		acc, count = h.add(acc, count, v>>40)
+		acc, count = h.add(acc, count, v>>32)
+		n, count = out.flush(n, acc, count&63)
+		acc, count = h.add(acc, count, v>>24)
+		acc, count = h.add(acc, count, v>>16)
+		acc, count = h.add(acc, count, v>>8)
+		acc, count = h.add(acc, count, v)
+		n, count = out.flush(n, acc, count&63)
 	}
 	for ; i > begin; i-- {
-		c := h.codes[l[(i-1)&(blockSize-1)]]
-		acc = acc>>(c&63) | c
-		count += uint(c & 63)
+		acc, count = h.add(acc, count, uint64(l[(i-1)&(blockSize-1)]))
+		n, count = out.flush(n, acc, count&63)
 	}
 	return out.end(n, acc, count)
+}
+
+// add adds the code of a literal to acc. Of count, the lowest 6 bits are of account.
+func (h *huffman) add(acc uint64, count uint, literal uint64) (uint64, uint) {
+	c := h.codes[literal&255]
+	return acc>>(c&63) | c, count + uint(c)
 }
