@@ -122,11 +122,11 @@ func (e *Encoder) encode(size int) {
 		extra := uint64(l>>(m&63) | m)
 		extra = extra>>(o&63) | offset<<(63-o&63)<<1 // without the highest bit, which the code stands for
 		extra = extra&^(1<<14-1) | (uint64(l+m)+uint64(o))&63
-		lc, mc := uint32(l>>8&63), uint32(m>>8&63)
-		e.seqs[i] = sequence{extra, lc | mc<<8 | uint32(o)<<16}
-		e.counts[kindLiterals][lc]++
-		e.counts[kindOffset][o&63]++
-		e.counts[kindMatch][mc]++
+		codes := uint32(l>>8&63|m&(63<<8)) | uint32(o)<<16
+		e.seqs[i] = sequence{extra, codes}
+		e.counts[kindLiterals][codes&63]++
+		e.counts[kindOffset][codes>>16&63]++
+		e.counts[kindMatch][codes>>8&63]++
 	}
 	e.nlit = to + copy(e.literals[to:], e.window[from:size])
 }
