@@ -24,6 +24,11 @@
 //   - FSE tables have 64 states always, and their states are enumerated instead
 //     of spread one by one (fse.go).
 //
+// Dumps are tested in QEMU without KVM, too, where instructions count instead of
+// cycles, and a load or store is about twelve of them. So what is used together
+// shares a word, and loops end at a comparison with != 0 or with another number:
+// for the sign of what was just tested QEMU computes all flags in a function.
+//
 // The same page always gives the same frame, whatever came before it.
 package zstdpage
 
