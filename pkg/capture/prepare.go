@@ -35,8 +35,6 @@ func prepare(m machine) []error {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		// The other half is for the kernel: page cache, file systems, drivers.
 		debug.SetMemoryLimit(max(m.memInfo("MemAvailable")/2, leastHeap))
-		// Below that limit, the first collection is at 12 MiB. Most dumps take less.
-		debug.SetGCPercent(300)
 	}
 	return errs
 }
