@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -42,20 +41,24 @@ type Device struct {
 	f  *os.File
 }
 
-// OpenAll opens the watchdogs below dev, the mount point of devtmpfs, that are
-// not open yet, and has each wait for timeout, or as long as it can if that is
-// less. What does not work it reports to warn.
+// OpenAll opens the watchdogs that are not open yet, and has each wait for timeout, or
+// as long as it can if that is less. What does not work it reports to warn. The
+// arguments sys and dev are the mount points of sysfs and devtmpfs.
 //
 // All of them, since one that nobody opens may be one that was left running.
 func OpenAll(sys, dev string, timeout time.Duration, warn func(error)) []*Device {
-	// The first of them has a second node without a number.
-	nodes, _ := filepath.Glob(filepath.Join(dev, "watchdog*"))
-	slices.Sort(nodes)
+	// The first of them has a second node without a number, which is the only one of
+	// drivers from before there was a class.
+	nodes := []string{filepath.Join(dev, "watchdog")}
+	classes, _ := os.ReadDir(filepath.Join(sys, "class/watchdog"))
+	for _, c := range classes {
+		nodes = append(nodes, filepath.Join(dev, c.Name()))
+	}
 	var devices []*Device
 	for _, node := range nodes {
 		d, err := open(sys, node, timeout)
-		if errors.Is(err, unix.EBUSY) {
-			continue // open already, perhaps by its other name
+		if errors.Is(err, unix.EBUSY) || errors.Is(err, os.ErrNotExist) {
+			continue // open already, perhaps by its other name, or not there
 		}
 		if err != nil {
 			warn(err)

@@ -12,20 +12,26 @@ import (
 // TestOpenAll has no watchdogs: a real one would reset the machine that tests
 // run on. The VM tests have them.
 func TestOpenAll(t *testing.T) {
-	dev := t.TempDir()
-	file := filepath.Join(dev, "watchdog0")
-	if err := os.WriteFile(file, []byte("no watchdog"), 0o600); err != nil {
-		t.Fatal(err)
+	sys, dev := t.TempDir(), t.TempDir()
+	for _, class := range []string{"watchdog0", "watchdog1"} { // the last without a node
+		if err := os.MkdirAll(filepath.Join(sys, "class/watchdog", class), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, node := range []string{"watchdog", "watchdog0"} {
+		if err := os.WriteFile(filepath.Join(dev, node), []byte("no watchdog"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	warnings := 0
-	got := OpenAll(dev, dev, time.Minute, func(err error) {
+	got := OpenAll(sys, dev, time.Minute, func(err error) {
 		t.Log(err)
 		warnings++
 	})
-	if len(got) != 0 || warnings != 1 {
-		t.Errorf("OpenAll = %v with %d warnings, want nothing and a warning", got, warnings)
+	if len(got) != 0 || warnings != 2 {
+		t.Errorf("OpenAll = %v with %d warnings, want nothing and 2", got, warnings)
 	}
-	if text, err := os.ReadFile(file); err != nil || string(text) != "no watchdog" {
+	if text, err := os.ReadFile(filepath.Join(dev, "watchdog0")); err != nil || string(text) != "no watchdog" {
 		t.Errorf("OpenAll has changed a file that is no watchdog to %q, %v", text, err)
 	}
 }
