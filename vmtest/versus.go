@@ -211,7 +211,7 @@ func makeBusyboxImage(k Kernel, debian, path string) error {
 	if err != nil {
 		return err
 	}
-	modules, err := tree.Closure("crc32c_intel", "virtio_pci", "virtio_blk")
+	modules, err := tree.Closure("virtio_pci", "virtio_blk")
 	if err != nil {
 		return err
 	}
