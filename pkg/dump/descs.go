@@ -5,6 +5,7 @@ package dump
 import (
 	"encoding/binary"
 	"io"
+	"slices"
 
 	"github.com/ukdump/ukdump/pkg/compress"
 	"github.com/ukdump/ukdump/pkg/diskdump"
@@ -39,7 +40,9 @@ type descs struct {
 type descRun struct{ first, n uint64 }
 
 func newDescs(out io.WriterAt, order binary.ByteOrder, base int64) *descs {
-	return &descs{out: out, order: order, base: base}
+	// A chunk, and those whose data waits.
+	waiting := make([]diskdump.Desc, 0, 3*descsChunk/2)
+	return &descs{out: out, order: order, base: base, waiting: waiting}
 }
 
 // add adds the i-th descriptor of the dump.
@@ -84,7 +87,7 @@ func (d *descs) flush(off int64, least int) error {
 // write writes the descriptors of r, which wait longest.
 func (d *descs) write(r descRun) error {
 	batch := d.waiting[:r.n]
-	d.buf = d.buf[:0]
+	d.buf = slices.Grow(d.buf[:0], len(batch)*diskdump.DescSize)
 	for _, desc := range batch {
 		d.buf = desc.Append(d.buf, d.order)
 	}

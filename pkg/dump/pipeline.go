@@ -88,7 +88,7 @@ func (p *pipeline) reserve() error {
 		return nil
 	}
 	off, left := p.frame.DescsOffset(), int64(p.frame.Descs())*diskdump.DescSize
-	zeros := make([]byte, min(left, dataChunk))
+	zeros := p.data.buf[:dataChunk] // nothing has been there yet
 	for left > 0 {
 		n, err := p.out.WriteAt(zeros[:min(left, dataChunk)], off)
 		if err != nil {
