@@ -102,7 +102,7 @@ func (e *lzoEncoder) encode(page []byte) int {
 		pos = start
 		start -= min(bits.LeadingZeros64(e.before(start)^e.before(from))>>3, start-done, from)
 		n = e.putLiterals(n, done, start)
-		step = 2 + max(0, n-(pos-pos>>3))>>6 // faster where it has not paid so far
+		step = 2 + max(0, n-(pos-pos>>4))>>6 // faster where it has not paid so far
 		short, long, shortest := lzoCopies(distance)
 		for {
 			if differ != 0 {

@@ -96,7 +96,7 @@ search:
 				start++
 				at, x = e.probe(w.load(start), start)
 				if uint32(x) != 0 {
-					pos += 2 + (pos-done)>>5 // faster where nothing repeats
+					pos += 2 + (pos-done)>>6 // faster where nothing repeats
 					continue
 				}
 			}
