@@ -5,6 +5,8 @@ package compress
 import (
 	"encoding/binary"
 	"math/bits"
+
+	"github.com/ukdump/ukdump/pkg/compress/repeats"
 )
 
 const (
@@ -55,17 +57,6 @@ func (e *lzoEncoder) before(i int) uint64 {
 	return binary.LittleEndian.Uint64(e.page[i&(lzoPage-1):])
 }
 
-// forget empties e.last, piece by piece: 4 KiB at once some CPUs (AMD's Zen 5)
-// clear past their first cache, which costs 600 cycles a page when the table is
-// used, and emulators do in a loop over words what the compiler makes of more
-// than 1 KiB.
-func (e *lzoEncoder) forget() {
-	const piece = 512
-	for i := 0; i < len(e.last); i += piece {
-		clear((*[piece]uint16)(e.last[i:])[:])
-	}
-}
-
 // probe returns the last place with the hash of v, which are the bytes at pos,
 // and what differs between the bytes there and v. The hash is one of 5 bytes.
 func (e *lzoEncoder) probe(v uint64, pos int) (from int, differ uint64) {
@@ -81,7 +72,7 @@ func (e *lzoEncoder) probe(v uint64, pos int) (from int, differ uint64) {
 // page goes on like where that came from, but for a byte or two: a structure
 // differs from its neighbour in the low bytes of some pointers.
 func (e *lzoEncoder) encode(page []byte) int {
-	e.forget()
+	repeats.Forget(e.last[:])
 	end := copy(e.page[lzoPad:], page)
 	limit := end - 8
 	n, done := 0, 0 // what is in out, of how much of the page
@@ -126,7 +117,7 @@ func (e *lzoEncoder) encode(page []byte) int {
 			}
 			next := e.load(pos)
 			differ = next ^ e.load(pos-distance)
-			same := equal4(differ)
+			same := repeats.Equal4(differ)
 			if same == 0 {
 				break
 			}
@@ -151,17 +142,6 @@ func (e *lzoEncoder) extend(pos, distance, end int) int {
 		}
 	}
 	return pos
-}
-
-// equal4 returns a number whose lowest set bit is in the first byte of the first
-// four zero bytes in a row of x that begin in one of its first three bytes; 0 if
-// there are none.
-func equal4(x uint64) uint64 {
-	const low7 = 0x7f7f7f7f7f7f7f7f
-	differ := (x&low7 + low7) | x // in the high bit of each byte
-	differ |= differ >> 8
-	differ |= differ >> 16
-	return ^differ & 0x808080
 }
 
 // put puts the 8 bytes of v at n, of which later ones may be overwritten.

@@ -5,6 +5,8 @@ package zstdpage
 import (
 	"encoding/binary"
 	"math/bits"
+
+	"github.com/ukdump/ukdump/pkg/compress/repeats"
 )
 
 const (
@@ -32,17 +34,6 @@ func (w *window) extend(pos, offset, end int) int {
 	}
 }
 
-// equal4 returns a number whose lowest set bit is in the first byte of the first
-// four zero bytes in a row of x that begin in one of its first three bytes; 0 if
-// there are none.
-func equal4(x uint64) uint64 {
-	const low7 = 0x7f7f7f7f7f7f7f7f
-	differ := (x&low7 + low7) | x // in the high bit of each byte
-	differ |= differ >> 8
-	differ |= differ >> 16
-	return ^differ & 0x808080
-}
-
 // hash hashes the first 5 bytes of v.
 func hash(v uint64) uint64 { return v << 24 * 0x9e3779b185ebca87 >> (64 - hashBits) }
 
@@ -63,10 +54,7 @@ func (e *Encoder) probe(v uint64, pos int) (at int, differ uint64) {
 // in the low bytes of some pointers so becomes a few short sequences with the
 // same cheap offset.
 func (e *Encoder) find(data []byte) {
-	const chunk = 512 // is cleared without a loop over words, which emulators do slowly
-	for i := 0; i < len(e.last); i += chunk {
-		clear((*[chunk]uint16)(e.last[i:])[:])
-	}
+	repeats.Forget(e.last[:])
 	nseq := 0
 	w := &e.window
 	limit := copy(w[:], data) - 8
@@ -80,7 +68,7 @@ search:
 		var start, offset int // offset as in section 3.1.1.3.2.1.1
 		v := w.load(pos)
 		x := v ^ w.load(pos-rep)
-		if z := equal4(x); z != 0 {
+		if z := repeats.Equal4(x); z != 0 {
 			e.last[hash(v)] = uint16(pos)
 			k := bits.TrailingZeros64(z) &^ 7
 			start, offset = pos+k>>3, 1
