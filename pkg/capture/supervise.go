@@ -110,19 +110,19 @@ func (m machine) superviseRun(before predecessors) error {
 	if status.Signaled() {
 		why = "ended by " + status.Signal().String()
 	}
-	words := make([]byte, 1024)
-	n, _ := unix.Pread(said, words, 0)
-	if words := lastWords(words[:max(n, 0)]); words != "" {
+	if words := lastWords(said); words != "" {
 		why += ": " + words
 	}
 	return errors.New(why)
 }
 
-// lastWords returns the beginning of what a process has said on its standard error,
-// which is about its end: nobody else writes there.
-func lastWords(said []byte) string {
+// lastWords returns the beginning of what a process has said on its standard error, the
+// file with this descriptor, which is about its end: nobody else writes there.
+func lastWords(said int) string {
 	const most = 3
-	lines := strings.FieldsFunc(string(said), func(r rune) bool { return r == '\n' })
+	words := make([]byte, 1024)
+	n, _ := unix.Pread(said, words, 0)
+	lines := strings.FieldsFunc(string(words[:max(n, 0)]), func(r rune) bool { return r == '\n' })
 	return strings.Join(lines[:min(most, len(lines))], "; ")
 }
 

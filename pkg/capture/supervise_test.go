@@ -3,6 +3,8 @@
 package capture
 
 import (
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,9 +33,18 @@ func TestLastWords(t *testing.T) {
 		{"\n\n", ""},
 		{"fatal error: out of memory\n\ngoroutine 1 [running]:\nmain.main()\n\t/main.go:1\n", "fatal error: out of memory; goroutine 1 [running]:; main.main()"},
 		{"no end of line", "no end of line"},
+		{strings.Repeat("x", 1<<20), strings.Repeat("x", 1024)},
 	} {
-		if got := lastWords([]byte(test.said)); got != test.want {
-			t.Errorf("lastWords(%q) = %q, want %q", test.said, got, test.want)
+		file, err := os.CreateTemp(t.TempDir(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		if _, err := file.WriteString(test.said); err != nil {
+			t.Fatal(err)
+		}
+		if got := lastWords(int(file.Fd())); got != test.want {
+			t.Errorf("lastWords(%.30q) = %.80q, want %.80q", test.said, got, test.want)
 		}
 	}
 }
