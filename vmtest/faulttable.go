@@ -52,7 +52,8 @@ func Faults() []Fault {
 		{Group: kernel, Name: "process-limited", Quick: true,
 			What:    "The process that writes the dump is refused more memory",
 			Capture: "what=limit " + atDump, Conf: slow, Saved: All,
-			Log: []string{"process: the one before this ended with status 2: fatal error: ", "level=31", "result=ok"}}, // of memory, in several words
+			// of memory, in several words, some of them in front of these
+			Log: []string{"process: the one before this ended with status 2", "fatal error: ", "level=31", "result=ok"}},
 		{Group: kernel, Name: "soft-lockup",
 			What:    "A driver keeps the only CPU, with interrupts",
 			Capture: "what=soft-lockup " + midway, Conf: slow, Saved: CutShort,
