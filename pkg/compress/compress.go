@@ -74,7 +74,7 @@ func NewEncoder(c Codec, pageSize int) (Encoder, error) {
 	case LZO:
 		return newLZOEncoder(), nil
 	case Snappy:
-		return snappyEncoder{}, nil
+		return newSnappyEncoder(), nil
 	case Zstd:
 		return zstdpage.NewEncoder(), nil
 	}

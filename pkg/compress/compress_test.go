@@ -335,9 +335,10 @@ func FuzzRoundTrip(f *testing.F) {
 	}
 	var dec Decoder
 	f.Fuzz(func(t *testing.T, in []byte) {
-		page := make([]byte, fuzzPage)
-		copy(page, in)
-		for _, page := range [][]byte{page, unfold(in)} {
+		small, page, unfolded := make([]byte, fuzzPage), make([]byte, 4096), unfold(in)
+		copy(small, in)
+		copy(page, unfolded)
+		for _, page := range [][]byte{small, page, unfolded} {
 			for c, enc := range encs {
 				checkPage(t, &dec, enc, c, page)
 			}

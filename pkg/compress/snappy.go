@@ -2,20 +2,7 @@
 
 package compress
 
-import (
-	"github.com/klauspost/compress/s2"
-	"github.com/klauspost/compress/snappy"
-)
-
-type snappyEncoder struct{}
-
-func (snappyEncoder) Append(dst, page []byte) ([]byte, bool) {
-	out := s2.EncodeSnappy(dst[len(dst):cap(dst)], page)
-	if len(out) >= len(page) {
-		return dst, false
-	}
-	return append(dst, out...), true // in place, if dst had the room
-}
+import "github.com/klauspost/compress/snappy"
 
 // decodeSnappy is strict: crash and libkdumpfile use the C++ library, which
 // knows nothing of the S2 extensions to the format.
