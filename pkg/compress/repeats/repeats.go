@@ -1,7 +1,7 @@
 // Copyright 2026 The ukdump Authors. BSD-3-Clause, see LICENSE.
 
-// Package repeats has what the encoders of pages that are our own (LZO and zstdpage)
-// have in common in their search for what repeats within a page.
+// Package repeats has what the encoders of pages that are our own (LZO, snappy, and
+// zstdpage) have in common in their search for what repeats within a page.
 package repeats
 
 // Equal4 takes what differs between two words of 8 bytes, the first byte the lowest.
