@@ -21,6 +21,7 @@ import (
 	"github.com/ukdump/ukdump/pkg/compress"
 	"github.com/ukdump/ukdump/pkg/diskdump"
 	"github.com/ukdump/ukdump/pkg/dump"
+	"github.com/ukdump/ukdump/pkg/elfcore"
 	"github.com/ukdump/ukdump/pkg/mem"
 	"github.com/ukdump/ukdump/pkg/memmap"
 	"github.com/ukdump/ukdump/pkg/pagefilter"
@@ -54,6 +55,23 @@ type Options struct {
 	// Warn, if not nil, is called with one line for everything that was given
 	// up: a damaged section, an unknown layout, an unreadable page.
 	Warn func(line string)
+}
+
+func (o *Options) threads() int {
+	if o.Threads <= 0 {
+		return runtime.GOMAXPROCS(0)
+	}
+	return o.Threads
+}
+
+// setAccess has the core's file read in the way that suits the options.
+func (o *Options) setAccess(core *elfcore.Core) {
+	switch {
+	case o.NoMmap:
+		core.SetAccess(elfcore.Read)
+	case o.threads() == 1 && core.Access() == elfcore.Read:
+		core.SetAccess(elfcore.MapRuns)
+	}
 }
 
 // Progress is how far a step has come.
@@ -110,8 +128,8 @@ func SaveSplit(ctx context.Context, core *vmcore.Core, outs []io.WriterAt, opts 
 	if opts.Warn == nil {
 		opts.Warn = func(string) {}
 	}
-	if s, ok := core.Source.(interface{ SetMmap(bool) }); ok && opts.NoMmap {
-		s.SetMmap(false)
+	if file, ok := core.Source.(*elfcore.Core); ok {
+		opts.setAccess(file)
 	}
 	levels := opts.Levels
 	if len(levels) == 0 {
@@ -219,12 +237,8 @@ func filter(ctx context.Context, core *vmcore.Core, level int, opts *Options) (*
 	if err != nil {
 		return nil, err
 	}
-	threads := opts.Threads
-	if threads <= 0 {
-		threads = runtime.GOMAXPROCS(0)
-	}
 	filterOpts := pagefilter.Options{
-		Level: level, StructPages: opts.StructPages, Threads: threads, Warn: opts.Warn,
+		Level: level, StructPages: opts.StructPages, Threads: opts.threads(), Warn: opts.Warn,
 	}
 	if opts.Progress != nil {
 		filterOpts.Progress = func(done mem.PFN) {

@@ -20,6 +20,7 @@ import (
 	"github.com/ukdump/ukdump/pkg/coretest"
 	"github.com/ukdump/ukdump/pkg/diskdump"
 	"github.com/ukdump/ukdump/pkg/dump"
+	"github.com/ukdump/ukdump/pkg/elfcore"
 	"github.com/ukdump/ukdump/pkg/kstruct"
 	"github.com/ukdump/ukdump/pkg/mem"
 	"github.com/ukdump/ukdump/pkg/target"
@@ -277,14 +278,14 @@ type onlyWriteAt interface {
 
 // TestUnreadable saves a core whose file was cut off after it was opened.
 func TestUnreadable(t *testing.T) {
-	for _, mapped := range []bool{true, false} {
+	for _, access := range []elfcore.Access{elfcore.Read, elfcore.Map, elfcore.MapRuns} {
 		k := testKernel()
 		k.Segments = func(segments []coretest.Segment) []coretest.Segment {
 			return []coretest.Segment{segments[0], segments[2], segments[1]} // the machine's memory last
 		}
 		path := k.Write(t)
 		core, out := openCore(t, path), newFile(t)
-		core.Source.(interface{ SetMmap(bool) }).SetMmap(mapped)
+		core.Source.(*elfcore.Core).SetAccess(access)
 		const lost = 0x20
 		info, err := os.Stat(path)
 		if err != nil {
@@ -301,12 +302,12 @@ func TestUnreadable(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !report.Incomplete() || report.Unreadable != lost || len(warnings) != 1 {
-			t.Errorf("mapped %v: %d pages unreadable, warnings %q, want %d and one", mapped, report.Unreadable, warnings, lost)
+			t.Errorf("access %v: %d pages unreadable, warnings %q, want %d and one", access, report.Unreadable, warnings, lost)
 		}
 		d := openDump(t, out)
 		checkPages(t, d, mem.PFNRange{Start: 0x400 - lost, End: 0x400}, mem.ErrUnreadable)
 		if d.Meta().Status&diskdump.Incomplete == 0 {
-			t.Errorf("mapped %v: the dump is not marked as incomplete", mapped)
+			t.Errorf("access %v: the dump is not marked as incomplete", access)
 		}
 	}
 }

@@ -108,8 +108,8 @@ func TestTruncatedCore(t *testing.T) {
 	c := newTestCore(4096, 700)
 	for _, test := range []struct {
 		threads int
-		mapped  bool
-	}{{1, true}, {4, true}, {4, false}} {
+		access  elfcore.Access
+	}{{1, elfcore.Map}, {4, elfcore.Map}, {4, elfcore.Read}, {1, elfcore.MapRuns}} {
 		path := filepath.Join(t.TempDir(), "vmcore")
 		if err := os.WriteFile(path, c.elf, 0o600); err != nil {
 			t.Fatal(err)
@@ -118,7 +118,7 @@ func TestTruncatedCore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.SetMmap(test.mapped)
+		s.SetAccess(test.access)
 		const readable = 1000
 		if err := os.Truncate(path, c.dataAt+readable*4096+17); err != nil {
 			t.Fatal(err)

@@ -278,7 +278,7 @@ func TestELFTruncatedCore(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	s.SetMmap(true)
+	s.SetAccess(elfcore.Map)
 	if err := os.Truncate(path, c.dataAt+1000*4096); err != nil {
 		t.Fatal(err)
 	}

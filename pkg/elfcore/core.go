@@ -18,7 +18,7 @@ type Core struct {
 	r      io.ReaderAt
 	closer io.Closer // of r; nil if it has none
 	file   *os.File  // nil if r is not a file
-	mmap   bool      // views map the file
+	access Access    // of views
 	size   uint64
 	header
 	notes  []byte
@@ -51,7 +51,10 @@ func newFromFile(f *os.File) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.file, c.mmap = f, inProc(f)
+	c.file = f
+	if inProc(f) {
+		c.access = Map
+	}
 	if kcore, err := os.Stat("/proc/kcore"); err == nil && os.SameFile(info, kcore) {
 		c.r = &oneByOne{r: f}
 	}

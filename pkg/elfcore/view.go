@@ -12,27 +12,49 @@ import (
 	"github.com/ukdump/ukdump/pkg/mem"
 )
 
+// Access is a way in which views get at the contents of the core's file.
+type Access int
+
+const (
+	// Read is by read(2), into a buffer of each view.
+	Read Access = iota
+	// Map is by mmap(2), in large windows.
+	Map
+	// MapRuns maps what is asked for in long runs, all of it at once, and reads the
+	// rest. It is for a file of which one thread takes most: that saves a copy, but
+	// unmapping interrupts the CPUs of all others.
+	MapRuns
+)
+
 const (
 	// mapSize is how much of the file a view maps at a time. Mapping
 	// /proc/vmcore costs a page table entry for each page at once, so larger
 	// windows would waste work and memory on pages that are skipped.
 	mapSize = 4 << 20
+	// minRun is how long a run has to be for MapRuns.
+	minRun = 64 << 10
 	// A view that reads the file reads what it is asked for, within these
 	// bounds: a small piece is seldom the last one there.
 	minRead, maxRead = 16 << 10, 256 << 10
 )
 
 // inProc reports whether f is a file of the kernel's, like /proc/vmcore. Such a
-// file is mapped, because reads of it map and unmap page after page. Others are
-// read, which costs less than the page faults that a mapping of them brings.
+// file is mapped, because reads of it map and unmap page after page.
 func inProc(f *os.File) bool {
 	var stat unix.Statfs_t
 	return unix.Fstatfs(int(f.Fd()), &stat) == nil && stat.Type == unix.PROC_SUPER_MAGIC
 }
 
-// SetMmap has views made from now on map the file, where that is possible, or
-// read it.
-func (c *Core) SetMmap(on bool) { c.mmap = on }
+// SetAccess has views made from now on use a, where that is possible. What is not
+// set is Map for files of the kernel's, and Read for others.
+func (c *Core) SetAccess(a Access) {
+	if c.file != nil {
+		c.access = a
+	}
+}
+
+// Access returns how views made from now on get at the file.
+func (c *Core) Access() Access { return c.access }
 
 // zeros is what padding reads as.
 var zeros [64 << 10]byte
@@ -40,6 +62,7 @@ var zeros [64 << 10]byte
 // view implements mem.View.
 type view struct {
 	c      *Core
+	access Access
 	last   int    // piece of the last Slice: the next is most often the same
 	window []byte // contents of the file from off on
 	off    uint64
@@ -48,7 +71,7 @@ type view struct {
 }
 
 // NewView returns a new window onto the core. Close it when done.
-func (c *Core) NewView() mem.View { return &view{c: c} }
+func (c *Core) NewView() mem.View { return &view{c: c, access: c.access} }
 
 // Slice implements mem.View.
 func (v *view) Slice(addr mem.PhysAddr, n int) ([]byte, error) {
@@ -83,19 +106,25 @@ func (v *view) Slice(addr mem.PhysAddr, n int) ([]byte, error) {
 // asked for next.
 func (v *view) move(off, end uint64, n int) error {
 	v.drop()
-	if v.c.file != nil && v.read == nil && v.c.mmap {
-		if err := v.mmap(off, end); err == nil {
+	pageMask := uint64(unix.Getpagesize() - 1)
+	start := off &^ pageMask
+	switch {
+	case v.access == Map:
+		if v.mmap(start, min(start+mapSize, end), 0) == nil {
+			return nil
+		}
+		v.access = Read
+	case v.access == MapRuns && n >= minRun:
+		if v.mmap(start, min(off+uint64(n), start+maxRead, end), unix.MAP_POPULATE) == nil {
 			return nil
 		}
 	}
 	return v.pread(off, end, n)
 }
 
-func (v *view) mmap(off, end uint64) error {
-	pageMask := uint64(unix.Getpagesize() - 1)
-	start := off &^ pageMask
-	length := min(mapSize, end-start)
-	b, err := unix.Mmap(int(v.c.file.Fd()), int64(start), int(length), unix.PROT_READ, unix.MAP_PRIVATE)
+// mmap maps the file from start up to, but not including, end.
+func (v *view) mmap(start, end uint64, flags int) error {
+	b, err := unix.Mmap(int(v.c.file.Fd()), int64(start), int(end-start), unix.PROT_READ, unix.MAP_PRIVATE|flags)
 	if err != nil {
 		return err
 	}

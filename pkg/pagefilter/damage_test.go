@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/ukdump/ukdump/pkg/coretest"
+	"github.com/ukdump/ukdump/pkg/elfcore"
 	"github.com/ukdump/ukdump/pkg/mem"
 	"github.com/ukdump/ukdump/pkg/memmap"
 	"github.com/ukdump/ukdump/pkg/pagefilter"
@@ -160,7 +161,7 @@ func TestUnreadableStructPages(t *testing.T) {
 // while it is open. With a mapped window that is a memory fault, without one an
 // error.
 func TestTruncatedStructPages(t *testing.T) {
-	for _, mapped := range []bool{true, false} {
+	for _, access := range []elfcore.Access{elfcore.Read, elfcore.Map, elfcore.MapRuns} {
 		k := coretest.Kernel{
 			Era: coretest.Linux6_1(), RAM: testMemory, Vmemmap: 2 << 20,
 			Blocks: []coretest.Block{{PFN: 0x700, Is: lru, Times: 0x200}},
@@ -177,7 +178,7 @@ func TestTruncatedStructPages(t *testing.T) {
 		}
 		path := k.Write(t)
 		core, space, pages := openCore(t, path)
-		core.Source.(interface{ SetMmap(bool) }).SetMmap(mapped)
+		core.Source.(*elfcore.Core).SetAccess(access)
 		info, err := os.Stat(path)
 		if err != nil {
 			t.Fatal(err)

@@ -105,7 +105,7 @@ func TestCatchFault(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer core.Close()
-	core.Source.(interface{ SetMmap(bool) }).SetMmap(true)
+	core.Source.(*elfcore.Core).SetAccess(elfcore.Map)
 	view := core.NewView()
 	defer view.Close()
 	b, err := view.Slice(coretest.DefaultRAM[0].Start, 1<<20)
