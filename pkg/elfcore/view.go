@@ -20,9 +20,9 @@ const (
 	Read Access = iota
 	// Map is by mmap(2), in large windows.
 	Map
-	// MapRuns maps what is asked for in long runs, all of it at once, and reads the
-	// rest. It is for a file of which one thread takes most: that saves a copy, but
-	// unmapping interrupts the CPUs of all others.
+	// MapRuns maps what is asked for in long runs, with all its pages at once, and
+	// reads the rest. That saves a copy where one thread does all the work; where
+	// there are more, unmapping interrupts their CPUs, which costs as much.
 	MapRuns
 )
 
