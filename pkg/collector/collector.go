@@ -69,8 +69,11 @@ func (o *Options) setAccess(core *elfcore.Core) {
 	switch {
 	case o.NoMmap:
 		core.SetAccess(elfcore.Read)
-	case o.threads() == 1 && core.Access() == elfcore.Read:
+	case core.Access() == elfcore.Map:
+	case o.threads() == 1:
 		core.SetAccess(elfcore.MapRuns)
+	default:
+		core.SetAccess(elfcore.Read)
 	}
 }
 

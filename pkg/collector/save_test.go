@@ -271,6 +271,34 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// TestAccess has files that are mapped as a whole, as those of the kernel are, and
+// others.
+func TestAccess(t *testing.T) {
+	const read, mapped, runs = elfcore.Read, elfcore.Map, elfcore.MapRuns
+	file := openCore(t, testKernel().Write(t)).Source.(*elfcore.Core)
+	if file.Access() != read {
+		t.Errorf("an ordinary file is at access %v, want %v", file.Access(), read)
+	}
+	for _, test := range []struct {
+		opts         Options
+		before, want elfcore.Access
+	}{
+		{Options{Threads: 1}, read, runs},
+		{Options{Threads: 2}, read, read},
+		{Options{Threads: 2}, runs, read},
+		{Options{Threads: 1, NoMmap: true}, read, read},
+		{Options{Threads: 1}, mapped, mapped},
+		{Options{Threads: 2}, mapped, mapped},
+		{Options{Threads: 1, NoMmap: true}, mapped, read},
+	} {
+		file.SetAccess(test.before)
+		if test.opts.setAccess(file); file.Access() != test.want {
+			t.Errorf("%d threads, no mapping %v: access %v becomes %v, want %v",
+				test.opts.Threads, test.opts.NoMmap, test.before, file.Access(), test.want)
+		}
+	}
+}
+
 // onlyWriteAt hides every method but one.
 type onlyWriteAt interface {
 	WriteAt(p []byte, off int64) (int, error)
@@ -278,7 +306,7 @@ type onlyWriteAt interface {
 
 // TestUnreadable saves a core whose file was cut off after it was opened.
 func TestUnreadable(t *testing.T) {
-	for _, access := range []elfcore.Access{elfcore.Read, elfcore.Map, elfcore.MapRuns} {
+	for access, threads := range map[elfcore.Access]int{elfcore.Read: 2, elfcore.Map: 2, elfcore.MapRuns: 1} {
 		k := testKernel()
 		k.Segments = func(segments []coretest.Segment) []coretest.Segment {
 			return []coretest.Segment{segments[0], segments[2], segments[1]} // the machine's memory last
@@ -296,7 +324,7 @@ func TestUnreadable(t *testing.T) {
 		}
 		var warnings []string
 		report, err := Save(context.Background(), core, out, Options{
-			Levels: []int{1}, Warn: func(line string) { warnings = append(warnings, line) },
+			Levels: []int{1}, Threads: threads, Warn: func(line string) { warnings = append(warnings, line) },
 		})
 		if err != nil {
 			t.Fatal(err)

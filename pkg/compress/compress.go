@@ -83,7 +83,7 @@ func NewEncoder(c Codec, pageSize int) (Encoder, error) {
 
 // Bound returns the room in bytes that any encoder needs to work on a page of
 // pageSize bytes, whether or not the result is smaller than that.
-func Bound(pageSize int) int { return pageSize + pageSize/6 + 64 }
+func Bound(pageSize int) int { return pageSize + 64 }
 
 // storer is the encoder of None.
 type storer struct{}

@@ -10,8 +10,7 @@ import (
 
 const (
 	// greedyPage is the size of the largest page that a greedy encoder compresses:
-	// no machine that has kdump has larger ones, and snappy's copies come from no
-	// farther away.
+	// no machine that has kdump has larger ones.
 	greedyPage = 1 << 16
 	// greedyOut is room for whatever becomes of a page, as a power of two: the mask
 	// of an index costs less than the check of a bound, which the compiler then
@@ -23,7 +22,10 @@ const (
 
 // greedy is what the encoders of LZO and snappy have in common. Both take the first
 // copy that they find, one after the other. Of its memory a page of 4 KiB touches
-// an eighth.
+// 8 KiB.
+//
+// A page of /proc/vmcore may be written to while it is read, by a device that nobody
+// has stopped. What comes of it then is a mixture, but still a page.
 type greedy struct {
 	last [1 << greedyHashBits]uint16 // the last place of bytes with a hash
 	out  [greedyOut + 32]byte

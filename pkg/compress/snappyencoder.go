@@ -21,9 +21,9 @@ func (e *snappyEncoder) Append(dst, page []byte) ([]byte, bool) {
 	return e.append(dst, page, e.encode(page))
 }
 
-// encode makes the block in e.out and returns its length, which is that of the page
-// and a few bytes at most: a copy takes 3 bytes, and one more for the literals behind
-// it, instead of 4 or more.
+// encode makes the block in e.out and returns its length, which is greater than that
+// of the page by 2 % at most: a copy takes 3 bytes instead of 4 or more, and the
+// literals behind it one more, or two if they are more than 60.
 //
 // It takes the first copy that it finds. Behind one, it first looks for another
 // there, and then whether the page goes on like where that came from, but for some
@@ -85,7 +85,9 @@ func (e *snappyEncoder) encode(contents []byte) int {
 					continue
 				}
 			}
-			same := repeats.Equal4(differ)
+			// The byte at pos differs, or the page was written to meanwhile: there is
+			// no literal of no bytes.
+			same := repeats.Equal4(differ | 1)
 			if same == 0 {
 				pos++
 				break

@@ -106,6 +106,7 @@ func TestZeroPage(t *testing.T) {
 func TestTruncatedCore(t *testing.T) {
 	useCPUs(t, 4)
 	c := newTestCore(4096, 700)
+	c.kept = c.ram // in long runs
 	for _, test := range []struct {
 		threads int
 		access  elfcore.Access

@@ -82,7 +82,7 @@ func (w *worker) redo(b *batch) (err error) {
 	return nil
 }
 
-// addRun adds the pages of r to b. Most come in large slices of a mapping.
+// addRun adds the pages of r to b. Most come in large slices.
 func (w *worker) addRun(b *batch, r mem.PFNRange) {
 	size := len(w.page)
 	for r.Start < r.End {

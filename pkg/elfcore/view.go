@@ -16,7 +16,7 @@ import (
 type Access int
 
 const (
-	// Read is by read(2), into a buffer of each view.
+	// Read is by pread(2), into a buffer of each view.
 	Read Access = iota
 	// Map is by mmap(2), in large windows.
 	Map
@@ -115,7 +115,7 @@ func (v *view) move(off, end uint64, n int) error {
 		}
 		v.access = Read
 	case v.access == MapRuns && n >= minRun:
-		if v.mmap(start, min(off+uint64(n), start+maxRead, end), unix.MAP_POPULATE) == nil {
+		if v.mmap(start, min(off+min(uint64(n), maxRead), end), unix.MAP_POPULATE) == nil {
 			return nil
 		}
 	}

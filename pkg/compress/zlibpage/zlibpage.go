@@ -9,6 +9,7 @@ package zlibpage
 
 import (
 	"encoding/binary"
+	"hash"
 	"hash/adler32"
 )
 
@@ -19,11 +20,12 @@ const maxBlock = 1 << 16
 type Encoder struct {
 	matcher *matcher
 	blocks  *blockWriter
+	sum     hash.Hash32
 }
 
 // NewEncoder returns an encoder for pages of up to pageSize bytes.
 func NewEncoder(pageSize int) *Encoder {
-	return &Encoder{newMatcher(min(pageSize, maxBlock)), newBlockWriter(pageSize)}
+	return &Encoder{newMatcher(min(pageSize, maxBlock)), newBlockWriter(pageSize), adler32.New()}
 }
 
 // The two bytes of a zlib stream's header (RFC 1950, 2.2): deflate with a window
@@ -36,13 +38,16 @@ func (e *Encoder) Append(dst, page []byte) ([]byte, bool) {
 	b := e.blocks
 	b.reset()
 	b.put(header, 16)
+	e.sum.Reset()
 	for rest := page; len(rest) > 0; {
 		block := rest[:min(len(rest), maxBlock)]
 		rest = rest[len(block):]
 		e.matcher.find(block)
 		b.write(e.matcher, len(rest) == 0)
+		// Not of the page itself, which may be written to meanwhile.
+		e.sum.Write(e.matcher.window[:len(block)])
 	}
-	out := binary.BigEndian.AppendUint32(b.finish(), adler32.Checksum(page))
+	out := binary.BigEndian.AppendUint32(b.finish(), e.sum.Sum32())
 	if len(out) >= len(page) {
 		return dst, false
 	}
