@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,9 +21,10 @@ const (
 	Read Access = iota
 	// Map is by mmap(2), in large windows.
 	Map
-	// MapRuns maps what is asked for in long runs, with all its pages at once, and
-	// reads the rest. That saves a copy where one thread does all the work; where
-	// there are more, unmapping interrupts their CPUs, which costs as much.
+	// MapRuns maps what is asked for in long runs, with all its pages at once, as
+	// long as the file is in memory, and reads the rest. That saves a copy where one
+	// thread does all the work; where there are more, unmapping interrupts their
+	// CPUs, which costs as much.
 	MapRuns
 )
 
@@ -33,6 +35,10 @@ const (
 	mapSize = 4 << 20
 	// minRun is how long a run has to be for MapRuns.
 	minRun = 64 << 10
+	// slowMap is several times what it takes to map a run that is in memory. A file
+	// for which it takes longer comes from a disk, and is read from then on: the
+	// kernel reads further ahead for reads.
+	slowMap = 200 * time.Microsecond
 	// A view that reads the file reads what it is asked for, within these
 	// bounds: a small piece is seldom the last one there.
 	minRead, maxRead = 16 << 10, 256 << 10
@@ -115,7 +121,11 @@ func (v *view) move(off, end uint64, n int) error {
 		}
 		v.access = Read
 	case v.access == MapRuns && n >= minRun:
+		began := time.Now()
 		if v.mmap(start, min(off+min(uint64(n), maxRead), end), unix.MAP_POPULATE) == nil {
+			if time.Since(began) > slowMap {
+				v.access = Read
+			}
 			return nil
 		}
 	}
